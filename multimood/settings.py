@@ -1,0 +1,76 @@
+"""Settings shared by the services: one class per dependency, read from the environment.
+
+A service composes what it needs; `python -m services.<name> --help` prints the variables it reads.
+"""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class KafkaSettings(BaseSettings):
+    """How to reach the broker."""
+
+    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_KAFKA_")
+
+    brokers: str = "127.0.0.1:9092"
+    """Comma-separated host:port list."""
+    session_timeout_s: float = Field(default=10.0, gt=1)
+    """How long the group waits for a silent worker before its partitions move."""
+    group_prefix: str = "multimood"
+    """Consumer groups are named <prefix>.<service>."""
+    partitions: int = Field(default=4, ge=1)
+    """Partition count of every per-utterance topic (`multimood topics apply`)."""
+    replication: int = Field(default=1, ge=1)
+    max_message_bytes: int = Field(default=1 << 20, ge=1 << 16)
+
+
+class StoreSettings(BaseSettings):
+    """Where media and the experience log live: any S3 endpoint."""
+
+    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_S3_")
+
+    endpoint: str = "127.0.0.1:8333"
+    """host:port, without scheme."""
+    secure: bool = True
+    access_key: str = ""
+    secret_key: SecretStr = SecretStr("")
+    region: str = "us-east-1"
+    media_bucket: str = "multimood-media"
+    experience_bucket: str = "multimood-experience"
+
+
+class TritonSettings(BaseSettings):
+    """The inference server."""
+
+    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_TRITON_")
+
+    url: str = "127.0.0.1:8001"
+    """host:port of the gRPC endpoint."""
+    deadline_s: float = Field(default=10.0, gt=0)
+    """Longest a single inference may take."""
+    max_in_flight: int = Field(default=16, ge=1)
+    """Concurrent inferences one service keeps open; the rest waits in the service, not in Triton's queue."""
+
+
+class TelemetrySettings(BaseSettings):
+    """Logs, metrics and traces. Nothing a person said is ever among them."""
+
+    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_TELEMETRY_")
+
+    otlp_endpoint: str = ""
+    """host:port of an OTLP/gRPC collector; empty: spans are not sent over the network."""
+    folder: Path | None = None
+    """Where to append spans as JSON lines when there is no collector (embedded mode)."""
+    log_level: str = "INFO"
+
+
+class HealthSettings(BaseSettings):
+    """The small HTTP server with /healthz, /readyz and /metrics."""
+
+    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_HEALTH_")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+    """0: any free port, printed in the start-up log line."""
