@@ -45,3 +45,9 @@ class DeadlineExceededError(UnavailableError):
     """A dependency took longer than the call was allowed."""
 
     code = "deadline_exceeded"
+
+
+class UnsendableError(MultimoodError):
+    """A record that the broker refuses for good, such as one over the topic's size limit."""
+
+    code = "unsendable"

@@ -412,3 +412,13 @@ class Escalation(_message.Message):
     rules: _containers.RepeatedScalarFieldContainer[str]
     version: str
     def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., level: _Optional[_Union[RiskLevel, str]] = ..., raised_at_us: _Optional[int] = ..., rules: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ...) -> None: ...
+
+class Conversation(_message.Message):
+    __slots__ = ("context", "turns", "steps")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    TURNS_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    context: Context
+    turns: _containers.RepeatedCompositeFieldContainer[Turn]
+    steps: int
+    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., turns: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ..., steps: _Optional[int] = ...) -> None: ...

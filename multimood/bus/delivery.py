@@ -1,0 +1,54 @@
+"""A record on its way through a service, and the two things a processor may do with the bus."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from google.protobuf.message import Message
+
+from multimood.bus.acks import OffsetTracker
+from multimood.bus.envelope import Event, Output
+from multimood.topics import Topic
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One raw record with the tracker that waits for it."""
+
+    topic: Topic
+    record: Any
+    tracker: OffsetTracker
+    received_at_us: int
+
+    def done(self) -> None:
+        """Say that everything this record caused is durable; its offset may be committed."""
+        self.tracker.done(self.record.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Bus:
+    """What a processor needs of the worker, and all that a test has to provide."""
+
+    emit: Callable[[Sequence[Output], str], Awaitable[None]]
+    """Publish outputs one after another; returns when all are durable. Second argument: the traceparent."""
+    dead_letter: Callable[[Delivery, BaseException, int], Awaitable[None]]
+    """Put the original bytes into the dead-letter topic (error, attempts); returns when durable."""
+
+
+class Processor(Protocol):
+    """The shell around a service's core."""
+
+    recovers: Sequence[tuple[Topic, int | None]]
+    """Topics whose partition is read back after an assignment: the last so many records, or all (None)."""
+
+    def recover(self, topic: Topic, event: Event[Message]) -> None:
+        """Learn from a record this service published before."""
+
+    async def process(self, deliveries: Sequence[Delivery]) -> None:
+        """Take the deliveries of one partition; may return before they are done, and waits when it holds too much."""
+
+    def reset(self) -> None:
+        """Partitions are moving: forget what is not begun; it will be delivered again, here or elsewhere."""
+
+    async def drain(self, grace_s: float) -> None:
+        """Finish what was begun, at most for the grace."""

@@ -1,0 +1,130 @@
+"""CloudEvents binary mode on Kafka: attributes in headers, the protobuf message as the value.
+
+Event ids are derived from the utterance and the stage, so that a repeated event is recognised by everyone.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final, Generic, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from multimood.contracts.v1 import events_pb2 as pb
+from multimood.errors import InvalidEventError
+from multimood.topics import Topic, key_of
+
+M = TypeVar("M", bound=Message)
+Headers = Sequence[tuple[str, bytes]]
+
+NAMESPACE: Final = uuid.UUID("5f0c4f5e-6c6d-5d0e-9c53-6d756c74696d")
+ID_LENGTH: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Something to be published: where, what, and under which id."""
+
+    topic: Topic
+    message: Message
+    id: str
+
+    @property
+    def key(self) -> bytes:
+        return key_of(self.message.context)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Generic[M]):
+    """A decoded record."""
+
+    topic: Topic
+    message: M
+    id: str
+    key: bytes
+    traceparent: str
+    received_at_us: int
+
+
+def event_id(utterance_id: str, topic: Topic, part: str = "") -> str:
+    """Deterministic id of what `topic` says about an utterance; the same input always gives the same id."""
+    return str(uuid.uuid5(NAMESPACE, f"{topic.name}/{utterance_id}/{part}"))
+
+
+def output(topic: Topic, message: Message, part: str = "") -> Output:
+    """Wrap a message with its deterministic id (tenant, conversation and utterance together name an utterance)."""
+    context = message.context  # type: ignore[attr-defined]
+    return Output(topic, message, event_id(f"{context.tenant}/{context.conversation_id}/{context.utterance_id}", topic, part))
+
+
+@lru_cache(maxsize=64)
+def _fixed_headers(topic: Topic, service: str) -> tuple[tuple[str, bytes], ...]:
+    return (
+        ("ce_specversion", b"1.0"),
+        ("ce_type", topic.event_type.encode()),
+        ("ce_source", f"/multimood/{service}".encode()),
+        ("content-type", b"application/protobuf"),
+    )
+
+
+def encode_headers(out: Output, service: str, traceparent: str = "") -> list[tuple[str, bytes]]:
+    """Headers of a record: CloudEvents attributes and the W3C trace context. Ids only, no content."""
+    headers = [
+        *_fixed_headers(out.topic, service),
+        ("ce_id", out.id.encode()),
+        ("ce_time", datetime.now(UTC).isoformat().encode()),
+        ("ce_subject", out.message.context.utterance_id.encode()),  # type: ignore[attr-defined]
+    ]
+    if traceparent:
+        headers.append(("traceparent", traceparent.encode()))
+    return headers
+
+
+def header(headers: Iterable[tuple[str, bytes]] | None, name: str) -> str:
+    """Text of a header, empty when it is absent or no text."""
+    for key, value in headers or ():
+        if key == name and value is not None:
+            return bytes(value).decode("utf-8", "replace")[:1024]
+    return ""
+
+
+def _valid_id(value: str) -> bool:
+    return 0 < len(value) <= ID_LENGTH and "/" not in value and value.isprintable()
+
+
+def decode(topic: Topic, value: bytes | None, headers: Headers, key: bytes | None, received_at_us: int) -> Event[Message]:
+    """Decode a record of `topic`.
+
+    Raises InvalidEventError when it is empty, too large, of another schema, undecodable, or lacks a tenant,
+    conversation or utterance id. The error names the fault, never the content.
+    """
+    if value is None:
+        raise InvalidEventError(f"a record of {topic.name} has no value")
+    if len(value) > topic.max_message_bytes:
+        raise InvalidEventError(f"a record of {topic.name} has {len(value)} bytes; at most {topic.max_message_bytes} are accepted")
+    declared = header(headers, "ce_type")
+    if declared and declared != topic.event_type:
+        raise InvalidEventError(f"a record of {topic.name} declares another type; expected ce_type {topic.event_type}")
+    message = topic.message()
+    try:
+        message.ParseFromString(value)
+    except DecodeError:
+        raise InvalidEventError(f"a record of {topic.name} is no {topic.message.DESCRIPTOR.full_name}") from None
+    context: pb.Context = message.context  # type: ignore[attr-defined]
+    for name in ("tenant", "conversation_id", "utterance_id"):
+        if not _valid_id(getattr(context, name)):
+            raise InvalidEventError(
+                f"a record of {topic.name} has no valid context.{name}: 1 to {ID_LENGTH} printable characters without '/'"
+            )
+    if key is not None and key != key_of(context):
+        raise InvalidEventError(f"a record of {topic.name} has a key that is not its '<tenant>/<conversation id>'")
+    identity = header(headers, "ce_id") or output(topic, message).id
+    return Event(topic, message, identity, key_of(context), header(headers, "traceparent"), received_at_us)
+
+
+def dead_letter_headers(headers: Headers | None, fault: Mapping[str, str]) -> list[tuple[str, bytes]]:
+    """The original headers and, beside them, why the record could not be processed (`mm_*`)."""
+    kept = [(name, value) for name, value in headers or () if not name.startswith("mm_")]
+    return [*kept, *((f"mm_{name}", value.encode()) for name, value in fault.items())]

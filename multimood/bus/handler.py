@@ -1,0 +1,157 @@
+"""One event in, its outputs out: the processor behind every service but the joining ones."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from google.protobuf.message import Message
+from opentelemetry.trace import INVALID_SPAN, Span
+
+from multimood.bus.delivery import Bus, Delivery
+from multimood.bus.envelope import Event, Output, decode
+from multimood.bus.keyed import KeyedExecutor
+from multimood.bus.retry import RetryPolicy, code_of, is_retryable
+from multimood.bus.seen import SeenIds
+from multimood.errors import InvalidEventError
+from multimood.telemetry import current_traceparent, meter, remote_context, tracer
+from multimood.topics import Topic
+
+logger = logging.getLogger(__name__)
+
+Handle = Callable[[Event[Message]], Awaitable[Sequence[Output]]]
+
+SEEN_IDS = 50_000
+RECOVERED_IDS = 4_000
+
+
+class Handler:
+    """Calls `handle` for every event, in order per conversation and concurrently across conversations.
+
+    A record is done when its outputs are durable. Errors: retried inside the policy's budget if they say so, else the
+    original bytes go to the dead letters. `answers` names the output that marks an event as dealt with; if that was
+    published before (by us or by whoever had the partition), the event is a duplicate and is only acknowledged.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        bus: Bus,
+        handle: Handle,
+        *,
+        owns: Sequence[Topic],
+        answers: Callable[[Event[Message]], str | None] | None = None,
+        recovers: Sequence[tuple[Topic, int | None]] = (),
+        on_recovered: Callable[[Event[Message]], None] | None = None,
+        on_exhausted: Handle | None = None,
+        concurrency: int = 16,
+        capacity: int = 1_000,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self.recovers = recovers
+        self._service = service
+        self._bus = bus
+        self._handle = handle
+        self._owns = frozenset(topic.name for topic in owns)
+        self._answers = answers
+        self._on_recovered = on_recovered
+        self._on_exhausted = on_exhausted
+        self._retry = retry or RetryPolicy()
+        self._rng = random.Random()  # noqa: S311 - jitter
+        self._seen = SeenIds(SEEN_IDS)
+        self._executor: KeyedExecutor[tuple[Delivery, Event[Message]]] = KeyedExecutor(
+            self._work, concurrency=concurrency, capacity=capacity
+        )
+        self._outcomes = meter().create_counter("multimood.events", description="Events by service, topic and outcome")
+
+    @property
+    def held(self) -> int:
+        """Events waiting or being handled."""
+        return self._executor.held
+
+    def recover(self, topic: Topic, event: Event[Message]) -> None:
+        """Remember what was answered; hand state records to the service."""
+        self._seen.add(event.id)
+        if self._on_recovered is not None:
+            self._on_recovered(event)
+
+    async def process(self, deliveries: Sequence[Delivery]) -> None:
+        """Decode and queue; what cannot be decoded is dead-lettered by the topic's owner and skipped by everyone else."""
+        for delivery in deliveries:
+            record = delivery.record
+            try:
+                event = decode(delivery.topic, record.value, record.headers, record.key, delivery.received_at_us)
+            except InvalidEventError as error:
+                self._count(delivery.topic, "invalid")
+                if delivery.topic.name in self._owns:
+                    await self._bus.dead_letter(delivery, error, 1)
+                delivery.done()
+                continue
+            await self._executor.submit(event.key, (delivery, event))
+
+    def reset(self) -> None:
+        """Drop what waits; what runs ends, and its output is recognised when the record comes again."""
+        self._executor.drop_waiting()
+
+    async def drain(self, grace_s: float) -> None:
+        """Let running events end."""
+        await self._executor.drain(grace_s)
+
+    def _count(self, topic: Topic, outcome: str) -> None:
+        self._outcomes.add(1, {"service": self._service, "topic": topic.name, "outcome": outcome})
+
+    async def _work(self, item: tuple[Delivery, Event[Message]]) -> None:
+        delivery, event = item
+        answer = self._answers(event) if self._answers is not None else None
+        if answer is not None and answer in self._seen:
+            self._count(event.topic, "duplicate")
+            delivery.done()
+            return
+        with self._span(event) as span:
+            outcome = await self._attempt(delivery, event)
+            span.set_attribute("multimood.outcome", outcome)
+        if answer is not None:
+            self._seen.add(answer)
+        self._count(event.topic, outcome)
+        delivery.done()
+
+    @contextmanager
+    def _span(self, event: Event[Message]) -> Iterator[Span]:
+        context = remote_context(event.traceparent)
+        if context is None:  # nobody traces this utterance
+            yield INVALID_SPAN
+            return
+        attributes = {
+            "multimood.utterance_id": event.message.context.utterance_id,  # type: ignore[attr-defined]
+            "messaging.destination.name": event.topic.name,
+        }
+        name = f"{self._service} {event.topic.name.split('.', 1)[1]}"
+        with tracer().start_as_current_span(name, context, attributes=attributes, record_exception=False) as span:
+            yield span
+
+    async def _attempt(self, delivery: Delivery, event: Event[Message]) -> str:
+        pauses = self._retry.pauses(self._rng)
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                await self._bus.emit(await self._handle(event), current_traceparent() or event.traceparent)
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises must not lose its record
+                pause = next(pauses, None) if is_retryable(error) else None
+                if pause is None:
+                    return await self._give_up(delivery, event, error, attempts)
+                logger.info("will try again", extra={"code": code_of(error), "attempt": attempts, "pause_s": round(pause, 3)})
+                await asyncio.sleep(pause)
+            else:
+                return "done"
+
+    async def _give_up(self, delivery: Delivery, event: Event[Message], error: Exception, attempts: int) -> str:
+        extra = {"code": code_of(error), "attempts": attempts, "topic": event.topic.name, "event_id": event.id}
+        if self._on_exhausted is not None and is_retryable(error):
+            logger.warning("gave up on a dependency", extra=extra)
+            await self._bus.emit(await self._on_exhausted(event), current_traceparent() or event.traceparent)
+            return "exhausted"
+        logger.error("dead letter", extra=extra, exc_info=error)
+        await self._bus.dead_letter(delivery, error, attempts)
+        return "dead_letter"

@@ -1,0 +1,37 @@
+"""Trace context carried by hand through Kafka headers (W3C `traceparent`)."""
+
+import re
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, TraceFlags
+
+_TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+
+
+def current_traceparent() -> str:
+    """The current span as a `traceparent` header; empty when there is none."""
+    span = trace.get_current_span().get_span_context()
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}" if span.is_valid else ""
+
+
+def _parse(traceparent: str) -> SpanContext | None:
+    found = _TRACEPARENT.fullmatch(traceparent)
+    if found is None:
+        return None
+    trace_id, span_id, flags = (int(part, 16) for part in found.groups())
+    context = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
+    return context if context.is_valid else None
+
+
+def remote_context(traceparent: str) -> Context | None:
+    """The context to start a child span in; None when the header is absent or malformed."""
+    parent = _parse(traceparent)
+    return trace.set_span_in_context(NonRecordingSpan(parent), Context()) if parent else None
+
+
+def span_link(traceparent: str) -> Link | None:
+    """A link to the span that a record came from."""
+    linked = _parse(traceparent)
+    return Link(linked) if linked else None

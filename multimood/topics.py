@@ -1,0 +1,69 @@
+"""The one place that names topics: what each carries, how long it is kept, and how it is cleaned.
+
+Every per-utterance topic has the same partition count and the same key, so that the records of one conversation meet in
+the same partition number of every topic.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from google.protobuf.message import Message
+
+from multimood.contracts.v1 import events_pb2 as pb
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic and its contract."""
+
+    name: str
+    message: type[Message]
+    retention_ms: int
+    cleanup: str = "delete"
+    max_message_bytes: int = 1 << 20
+
+    @property
+    def event_type(self) -> str:
+        """The CloudEvents type of its records; the schema version is in the name."""
+        return self.name
+
+    @property
+    def dead_letters(self) -> str:
+        """Name of the topic that takes the records nobody could process."""
+        return f"{self.name}.dlq"
+
+
+def _topic(name: str, message: type[Message], retention_ms: int = DAY_MS, cleanup: str = "delete") -> Topic:
+    return Topic(f"multimood.{name}.v1", message, retention_ms, cleanup)
+
+
+UTTERANCE: Final = _topic("utterance", pb.Utterance)
+TRANSCRIPT: Final = _topic("transcript", pb.Transcript)
+SCREENING: Final = _topic("screening", pb.Screening)
+EMBEDDING_TEXT: Final = _topic("embedding.text", pb.Embedding)
+EMBEDDING_AUDIO: Final = _topic("embedding.audio", pb.Embedding)
+EMBEDDING_VIDEO: Final = _topic("embedding.video", pb.Embedding)
+FEATURES: Final = _topic("features", pb.Features)
+DECISION: Final = _topic("decision", pb.Decision)
+REPLY: Final = _topic("reply", pb.Reply, 7 * DAY_MS)
+REPLY_DELTA: Final = _topic("reply.delta", pb.ReplyDelta, HOUR_MS)
+TRUST: Final = _topic("trust", pb.TrustScore, 7 * DAY_MS)
+FEEDBACK: Final = _topic("feedback", pb.Feedback, 7 * DAY_MS)
+ESCALATION: Final = _topic("escalation", pb.Escalation, 30 * DAY_MS)
+CONVERSATION: Final = _topic("conversation", pb.Conversation, 7 * DAY_MS, "compact,delete")
+
+TOPICS: Final = (
+    UTTERANCE, TRANSCRIPT, SCREENING, EMBEDDING_TEXT, EMBEDDING_AUDIO, EMBEDDING_VIDEO,
+    FEATURES, DECISION, REPLY, REPLY_DELTA, TRUST, FEEDBACK, ESCALATION, CONVERSATION,
+)  # fmt: skip
+EMBEDDINGS: Final = (EMBEDDING_TEXT, EMBEDDING_AUDIO, EMBEDDING_VIDEO)
+BY_NAME: Final = {topic.name: topic for topic in TOPICS}
+DEAD_LETTER_RETENTION_MS: Final = 30 * DAY_MS
+
+
+def key_of(context: pb.Context) -> bytes:
+    """Partition key: tenant and conversation, so that a conversation stays in order and tenants never share a key."""
+    return f"{context.tenant}/{context.conversation_id}".encode()
