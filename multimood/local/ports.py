@@ -1,0 +1,59 @@
+"""Loopback ports: kept over restarts where they are still free, so that what clients noted stays true."""
+
+import socket
+from collections.abc import Iterable, Mapping
+
+HOST = "127.0.0.1"
+
+
+def is_free(port: int) -> bool:
+    """True if a server could listen on the port of the loopback address now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed connection's TIME_WAIT is no obstacle
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def assign(names: Iterable[str], before: Mapping[str, int] | None = None) -> dict[str, int]:
+    """A different free port for each name, that of `before` where nobody took it meanwhile.
+
+    All sockets stay bound until the last port is chosen: two names cannot get the same one. Between this call and the
+    server's own bind another process may still take one; the server then fails to start and is given new ports.
+    """
+    wanted = before or {}
+    chosen: dict[str, int] = {}
+    with _Sockets() as sockets:
+        for name in names:
+            chosen[name] = sockets.bind(wanted.get(name, 0))
+    return chosen
+
+
+class _Sockets:
+    """Bound sockets that are closed together."""
+
+    def __init__(self) -> None:
+        self._open: list[socket.socket] = []
+
+    def __enter__(self) -> "_Sockets":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for one in self._open:
+            one.close()
+
+    def bind(self, preferred: int) -> int:
+        """Bind the preferred port if possible, else any; gives the port."""
+        for port in (preferred, 0) if preferred else (0,):
+            one = socket.socket()
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                one.bind((HOST, port))
+            except OSError:
+                one.close()
+                continue
+            self._open.append(one)
+            return int(one.getsockname()[1])
+        raise OSError(f"no free port on {HOST}")

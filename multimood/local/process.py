@@ -1,0 +1,141 @@
+"""A child process that is started, watched and ended exactly: never a process that merely has the same number."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from multimood.errors import ConfigurationError
+
+_START_TIME = 19  # index of `starttime` among the fields after the command name in /proc/<pid>/stat
+_STATE = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process and nothing else: numbers are reused, a number with its start time (clock ticks since boot) is not."""
+
+    pid: int
+    started: int
+
+    @classmethod
+    def of(cls, pid: int) -> "Identity | None":
+        """The process that has this number now; None if there is none or it is a zombie."""
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return None
+        fields = stat[stat.rindex(")") + 2 :].split()  # the command name may hold spaces and brackets
+        return None if fields[_STATE] in "ZX" else cls(pid, int(fields[_START_TIME]))
+
+    def alive(self) -> bool:
+        """True while this very process runs."""
+        return Identity.of(self.pid) == self
+
+    def send(self, number: signal.Signals) -> bool:
+        """Signal this very process; False if it is gone.
+
+        The descriptor is taken before the identity is compared, so the number cannot change owners in between.
+        """
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return False
+        try:
+            if not self.alive():
+                return False
+            signal.pidfd_send_signal(descriptor, number)
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+    def uptime_s(self) -> float:
+        """Seconds since it started."""
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - self.started / os.sysconf("SC_CLK_TCK"))
+
+
+class Child:
+    """A process in a session of its own, killed by the kernel if the thread that started it dies.
+
+    Start it from a long-lived thread (the main one): the kernel's promise is bound to that thread.
+    """
+
+    def __init__(self, argv: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path | None = None) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as out:
+            self._process = _spawn(argv, out, env, cwd)
+        identity = Identity.of(self._process.pid)
+        # Unreaped, so at worst a zombie: then the number is ours alone and any start time will never match.
+        self.identity = identity or Identity(self._process.pid, -1)
+
+    @property
+    def pid(self) -> int:
+        """Process id, also of its session and group."""
+        return self._process.pid
+
+    def exit_code(self) -> int | None:
+        """None while it runs; negative: the signal that ended it. What it left in its group is ended with it."""
+        if self._process.returncode is None and self._ended():
+            self._sweep()
+        return self._process.poll()
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal the process (not its group); nothing happens when it has ended."""
+        self._process.send_signal(number)
+
+    def stop(self, grace_s: float) -> int:
+        """SIGTERM, after the grace SIGKILL to the whole group. Gives the exit code."""
+        self.send(signal.SIGTERM)
+        deadline = time.monotonic() + grace_s
+        while not self._ended() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return self.kill()
+
+    def kill(self) -> int:
+        """SIGKILL to the whole group, then wait."""
+        if self._process.returncode is None:
+            self._sweep()
+        return self._process.wait()
+
+    def _ended(self) -> bool:
+        """Ended, seen without reaping: the number stays ours, so that its group can still be signalled safely."""
+        if self._process.returncode is not None:
+            return True
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _sweep(self) -> None:
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):  # only the zombie is left in it
+            pass
+
+
+def _spawn(
+    argv: Sequence[str], out: IO[bytes], env: Mapping[str, str], cwd: Path | None
+) -> "subprocess.Popen[bytes]":
+    # setpriv becomes the program (same pid). A preexec_fn would do the same between fork and exec, where Python code
+    # may deadlock once other threads exist.
+    command = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
+    try:
+        return subprocess.Popen(  # noqa: S603 - the argv is ours
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=dict(env), cwd=cwd,
+            start_new_session=True,
+        )  # fmt: skip
+    except FileNotFoundError as missing:
+        raise ConfigurationError("setpriv is not on the PATH: install util-linux") from missing
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """Last lines of a log file, or an empty text."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 200 * lines))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""

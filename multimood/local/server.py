@@ -1,0 +1,48 @@
+"""What the supervisor and the tests expect of every part they start."""
+
+import time
+from pathlib import Path
+from typing import Protocol
+
+from multimood.errors import DeadlineExceededError, UnavailableError
+from multimood.local.process import Child, tail
+
+
+class Server(Protocol):
+    """A part of the system: one child process with a way to ask it whether it serves."""
+
+    @property
+    def name(self) -> str:
+        """Short name, also of its log file."""
+
+    @property
+    def child(self) -> Child | None:
+        """The process, None before the first start."""
+
+    def start(self) -> None:
+        """Start the process; returns before it serves."""
+
+    def ready(self) -> bool:
+        """Ask it now, in at most a few seconds. Never raises for a server that is down."""
+
+    def stop(self) -> None:
+        """End it and wait: orderly if it listens, by force after its grace."""
+
+
+def wait_ready(server: Server, log: Path, timeout_s: float) -> float:
+    """Wait until the server serves; gives the seconds it took.
+
+    Raises:
+        UnavailableError: it ended meanwhile; the message ends with its last log lines.
+        DeadlineExceededError: it did not become ready in time.
+    """
+    begin = time.monotonic()
+    while not server.ready():
+        waited = time.monotonic() - begin
+        code = server.child.exit_code() if server.child else None
+        if code is not None:
+            raise UnavailableError(f"{server.name} ended with code {code} while starting; {log} ends with\n{tail(log)}")
+        if waited > timeout_s:
+            raise DeadlineExceededError(f"{server.name} was not ready after {waited:.0f} s; {log} ends with\n{tail(log)}")
+        time.sleep(0.05)
+    return time.monotonic() - begin
