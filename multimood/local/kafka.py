@@ -69,13 +69,13 @@ class KafkaServer:
         command = [java, "-cp", f"{installed(tools() / 'kafka' / 'libs')}/*"]
         if not (self._storage / "meta.properties").exists():
             self._format([*command, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"], config)
-        memory = (f"-Xms{self.heap_mb // 4}m", f"-Xmx{self.heap_mb}m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError")
+        heap = (f"-Xms{self.heap_mb // 4}m", f"-Xmx{self.heap_mb}m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError")
         logging = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"
-        argv = [command[0], *memory, "-Djava.awt.headless=true", logging, *command[1:], "kafka.Kafka", str(config)]
+        argv = [command[0], *heap, "-Djava.awt.headless=true", logging, *command[1:], "kafka.Kafka", str(config)]
         self.child = Child(argv, log=self.log, env=dict(os.environ), cwd=self.folder)
 
     def ready(self) -> bool:
-        """True if the broker itself answers a protocol request (an open port alone says little)."""
+        """Ask for the supported requests: an answer comes from the broker itself, an open port alone says little."""
         try:
             with socket.create_connection((HOST, self.port), timeout=2) as connection:
                 connection.sendall(_API_VERSIONS.pack(_API_VERSIONS.size - 4, 18, 0, 1, -1))

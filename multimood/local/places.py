@@ -12,10 +12,12 @@ _CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
 
 def checkout() -> Path:
-    """The folder that `make setup` was run in; MULTIMOOD_HOME overrides it for an installed package."""
+    """Give the folder that `make setup` was run in; MULTIMOOD_HOME overrides it for an installed package."""
     home = Path(os.environ.get("MULTIMOOD_HOME", _CHECKOUT)).resolve()
     if not (home / "pyproject.toml").is_file():
-        raise ConfigurationError(f"{home} is not a checkout of multimood: set MULTIMOOD_HOME to one where `make setup` ran")
+        raise ConfigurationError(
+            f"{home} is no checkout of multimood: set MULTIMOOD_HOME to one where `make setup` ran"
+        )
     return home
 
 
@@ -25,7 +27,7 @@ def tools() -> Path:
 
 
 def installed(path: Path) -> Path:
-    """The path itself, if set-up has made it.
+    """Give the path itself, if set-up has made it.
 
     Raises:
         ConfigurationError: it is missing.

@@ -2,12 +2,13 @@
 
 import socket
 from collections.abc import Iterable, Mapping
+from typing import Self
 
 HOST = "127.0.0.1"
 
 
 def is_free(port: int) -> bool:
-    """True if a server could listen on the port of the loopback address now."""
+    """Tell whether a server could listen on the port of the loopback address now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed connection's TIME_WAIT is no obstacle
         try:
@@ -18,7 +19,7 @@ def is_free(port: int) -> bool:
 
 
 def assign(names: Iterable[str], before: Mapping[str, int] | None = None) -> dict[str, int]:
-    """A different free port for each name, that of `before` where nobody took it meanwhile.
+    """Choose a different free port for each name, that of `before` where nobody took it meanwhile.
 
     All sockets stay bound until the last port is chosen: two names cannot get the same one. Between this call and the
     server's own bind another process may still take one; the server then fails to start and is given new ports.
@@ -37,7 +38,7 @@ class _Sockets:
     def __init__(self) -> None:
         self._open: list[socket.socket] = []
 
-    def __enter__(self) -> "_Sockets":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

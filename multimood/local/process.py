@@ -1,5 +1,6 @@
 """A child process that is started, watched and ended exactly: never a process that merely has the same number."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -24,7 +25,7 @@ class Identity:
 
     @classmethod
     def of(cls, pid: int) -> "Identity | None":
-        """The process that has this number now; None if there is none or it is a zombie."""
+        """Find the process that has this number now; None if there is none or it is a zombie."""
         try:
             stat = Path(f"/proc/{pid}/stat").read_text()
         except OSError:
@@ -33,7 +34,7 @@ class Identity:
         return None if fields[_STATE] in "ZX" else cls(pid, int(fields[_START_TIME]))
 
     def alive(self) -> bool:
-        """True while this very process runs."""
+        """Tell whether this very process runs."""
         return Identity.of(self.pid) == self
 
     def send(self, number: signal.Signals) -> bool:
@@ -104,21 +105,17 @@ class Child:
         return self._process.wait()
 
     def _ended(self) -> bool:
-        """Ended, seen without reaping: the number stays ours, so that its group can still be signalled safely."""
+        """Look without reaping: the number stays ours, so that its group can still be signalled safely."""
         if self._process.returncode is not None:
             return True
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def _sweep(self) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # only the zombie is left in it
             os.killpg(self.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):  # only the zombie is left in it
-            pass
 
 
-def _spawn(
-    argv: Sequence[str], out: IO[bytes], env: Mapping[str, str], cwd: Path | None
-) -> "subprocess.Popen[bytes]":
+def _spawn(argv: Sequence[str], out: IO[bytes], env: Mapping[str, str], cwd: Path | None) -> "subprocess.Popen[bytes]":
     # setpriv becomes the program (same pid). A preexec_fn would do the same between fork and exec, where Python code
     # may deadlock once other threads exist.
     command = ["setpriv", "--pdeathsig", "KILL", "--", *argv]

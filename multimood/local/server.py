@@ -41,8 +41,8 @@ def wait_ready(server: Server, log: Path, timeout_s: float) -> float:
         waited = time.monotonic() - begin
         code = server.child.exit_code() if server.child else None
         if code is not None:
-            raise UnavailableError(f"{server.name} ended with code {code} while starting; {log} ends with\n{tail(log)}")
+            raise UnavailableError(f"{server.name} ended with code {code} while starting; end of {log}:\n{tail(log)}")
         if waited > timeout_s:
-            raise DeadlineExceededError(f"{server.name} was not ready after {waited:.0f} s; {log} ends with\n{tail(log)}")
+            raise DeadlineExceededError(f"{server.name} not ready after {waited:.0f} s; end of {log}:\n{tail(log)}")
         time.sleep(0.05)
     return time.monotonic() - begin

@@ -42,7 +42,7 @@ class Credentials:
 
 @dataclass(slots=True)
 class ObjectStore:
-    """An S3 endpoint with the given buckets. Objects and credentials survive restarts, on the same or on other ports."""
+    """An S3 endpoint with the given buckets. Objects and credentials survive restarts, also on other ports."""
 
     folder: Path
     log: Path
@@ -96,7 +96,7 @@ class ObjectStore:
         self.child = Child(argv, log=self.log, env=env, cwd=self.folder)
 
     def ready(self) -> bool:
-        """True once the buckets exist and an object could be written; afterwards, while the S3 interface answers."""
+        """Make the buckets and write an object the first time; afterwards, ask whether the S3 interface answers."""
         try:
             if self._complete:
                 with urllib.request.urlopen(f"http://{self.endpoint}/healthz", timeout=2) as answer:
@@ -113,7 +113,7 @@ class ObjectStore:
             self.child.stop(self.grace_s)
 
     def client(self) -> Minio:
-        """A client with the store's own credentials that gives up quickly instead of retrying for minutes."""
+        """Make a client with the store's own credentials that gives up quickly instead of retrying for minutes."""
         pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=1, read=3), retries=False)
         keys = self.credentials
         return Minio(

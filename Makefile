@@ -1,0 +1,52 @@
+# Everything a person does with this project. `make` lists it; nothing but git and make has to be installed first.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test quick lint types protos lock clean
+SHELL := /bin/bash
+PY := .venv/bin/python
+# One core per process: the parts of the system share the machine.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## fetch and build what everything else needs (no-op when nothing changed)
+	@tools/setup.sh
+
+demo: setup ## start the whole system, hold one conversation with it, show what each part saw
+	@.venv/bin/multimood demo
+
+test: setup lint types ## everything: lint, types, import rules, contracts, all tests against the real servers
+	@echo "==> unit and property tests"
+	@$(PY) -m pytest tests/unit tests/property
+	@echo "==> integration tests: real broker, store, Triton"
+	@$(PY) -m pytest -v -rs --durations=5 tests/integration
+	@echo "==> end to end, through the gateway"
+	@$(PY) -m pytest -v -rs --durations=5 tests/e2e
+	@echo "==> chaos: processes are killed while traffic flows"
+	@$(PY) -m pytest -v -rs --durations=5 tests/chaos
+	@echo "==> evals: model quality on labelled data"
+	@$(PY) -m pytest -v -rs tests/evals
+
+quick: setup ## unit and property tests, under a minute
+	@$(PY) -m pytest tests/unit tests/property
+
+lint: setup ## style, import rules, freshness of generated code
+	@echo "==> lint, import rules, generated contracts"
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check --quiet .
+	@.venv/bin/lint-imports --no-cache
+	@tools/protos.sh --check
+
+types: setup ## mypy --strict
+	@echo "==> types"
+	@.venv/bin/mypy
+
+protos: setup ## generate multimood/contracts from protos/
+	@tools/protos.sh
+
+lock: ## resolve requirements/*.txt anew from pyproject.toml
+	@tools/lock.sh
+
+clean: ## remove what set-up and tests made (running systems first: multimood down)
+	@[ ! -x .venv/bin/multimood ] || .venv/bin/multimood down
+	rm -rf .venv .venv-triton .tools .data .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Resolves the locks for Python 3.11 and 3.12, with hashes and without naming a registry. `--upgrade` takes newer versions.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+UV=$(command -v uv || echo .tools/uv/bin/uv)
+
+resolve() { # OUT SOURCES...
+  local out=$1; shift
+  "$UV" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+    --output-file "$out" "$@"
+  echo "$out: $(grep -c '^[a-z]' "$out") packages"
+}
+
+resolve requirements/app.txt pyproject.toml requirements/app.in --extra dev "$@"
+resolve requirements/train.txt pyproject.toml --extra train --constraint requirements/app.txt "$@"
