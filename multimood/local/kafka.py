@@ -84,6 +84,10 @@ class KafkaServer:
             return False
         return len(answer) == 10 and struct.unpack(">ih", answer[4:]) == (1, 0)  # noqa: PLR2004
 
+    def alive(self) -> bool:
+        """Ask the same as `ready`."""
+        return self.ready()
+
     def stop(self) -> None:
         """Orderly shutdown, so that the next start needs no log recovery."""
         if self.child:

@@ -74,6 +74,16 @@ class DataFolder:
         return self.root / "gateway" / "keys.json"
 
     @property
+    def kafka(self) -> Path:
+        """The broker's configuration and log segments."""
+        return self.root / "kafka"
+
+    @property
+    def store(self) -> Path:
+        """The store's objects and credentials."""
+        return self.root / "store"
+
+    @property
     def telemetry(self) -> Path:
         """Spans as JSON lines, one file per service."""
         return self.root / "telemetry"

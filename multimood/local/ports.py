@@ -21,8 +21,8 @@ def is_free(port: int) -> bool:
 def assign(names: Iterable[str], before: Mapping[str, int] | None = None) -> dict[str, int]:
     """Choose a different free port for each name, that of `before` where nobody took it meanwhile.
 
-    All sockets stay bound until the last port is chosen: two names cannot get the same one. Between this call and the
-    server's own bind another process may still take one; the server then fails to start and is given new ports.
+    All sockets stay bound until the last port is chosen, so two names cannot get the same one. Another process may
+    still take one before the server binds it; the server then fails to start, and says so.
     """
     wanted = before or {}
     chosen: dict[str, int] = {}

@@ -25,6 +25,9 @@ class Server(Protocol):
     def ready(self) -> bool:
         """Ask it now, in at most a few seconds. Never raises for a server that is down."""
 
+    def alive(self) -> bool:
+        """Ask whether it still works at all; a part that does not for long is restarted. Never raises."""
+
     def stop(self) -> None:
         """End it and wait: orderly if it listens, by force after its grace."""
 

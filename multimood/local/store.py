@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import secrets
 import sys
 import urllib.request
 from collections.abc import Mapping
@@ -15,29 +14,13 @@ import urllib3
 from minio import Minio
 from minio.error import MinioException
 
+from multimood.local.credentials import Credentials, write_private
 from multimood.local.places import installed
 from multimood.local.ports import HOST
 from multimood.local.process import Child
 
 REGION: Final = "us-east-1"
 _PROBE: Final = ".ready"
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """An S3 key pair. Its text form hides the secret."""
-
-    access_key: str
-    secret_key: str = field(repr=False)
-
-    @classmethod
-    def kept_in(cls, file: Path) -> "Credentials":
-        """Read them from the file (mode 0600), making a random pair at the first call."""
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            made = {"access_key": secrets.token_hex(10), "secret_key": secrets.token_urlsafe(30)}
-            _write_private(file, json.dumps(made))
-        return cls(**json.loads(file.read_text()))
 
 
 @dataclass(slots=True)
@@ -107,6 +90,10 @@ class ObjectStore:
         self._complete = True
         return True
 
+    def alive(self) -> bool:
+        """Ask the same as `ready`."""
+        return self.ready()
+
     def stop(self) -> None:
         """Orderly shutdown."""
         if self.child:
@@ -138,14 +125,5 @@ class ObjectStore:
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
         file = self.folder / "identities.json"
-        _write_private(file, json.dumps({"identities": [identity]}))
+        write_private(file, json.dumps({"identities": [identity]}))
         return file
-
-
-def _write_private(file: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    part = file.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text)
-    part.replace(file)

@@ -1,0 +1,79 @@
+"""What an embedded system is made of: the servers, then the services, each with what it needs to start."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from multimood.local.endpoints import Endpoints
+from multimood.local.kafka import KafkaServer
+from multimood.local.places import DataFolder
+from multimood.local.server import Server
+from multimood.local.services import GATEWAY_PORT, SERVERS, SERVICES, TOPICS_STEP, ServiceProcess
+from multimood.local.store import ObjectStore
+from multimood.local.triton import TritonServer
+from multimood.settings import KafkaSettings, StoreSettings
+
+TRITON_PORTS: Final = ("triton.grpc", "triton.http", "triton.metrics")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A process of the system with its place in it."""
+
+    server: Server
+    kind: Literal["server", "service"]
+    port: int
+    needs: tuple[str, ...] = ()
+    start_within_s: float = 90.0
+
+    @property
+    def name(self) -> str:
+        """The name of its server."""
+        return self.server.name
+
+
+def port_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Name every port those parts listen on. Those that clients ask for are always among them."""
+    wanted = set(names)
+    services = tuple(service.health_port for service in SERVICES if service.name in wanted)
+    return (*KafkaServer.PORTS, *ObjectStore.PORTS, *TRITON_PORTS, GATEWAY_PORT, *services)
+
+
+def assemble(folder: DataFolder, ports: Mapping[str, int], names: Iterable[str]) -> list[Part]:
+    """Build the named parts; nothing is started."""
+    wanted = tuple(names)
+    servers = [_server(name, folder, ports) for name in SERVERS if name in wanted]
+    endpoints = Endpoints(folder, ports)
+    there = {*(server.name for server in servers), *([TOPICS_STEP] if "kafka" in wanted else [])}
+    return servers + [
+        Part(
+            ServiceProcess(
+                service,
+                folder.log(service.name),
+                ports[service.health_port],
+                {**os.environ, **endpoints.service_env(service.name)},
+            ),
+            "service",
+            ports[GATEWAY_PORT if service.name == "gateway" else service.health_port],
+            tuple(need for need in service.needs if need in there),
+        )
+        for service in SERVICES
+        if service.name in wanted
+    ]
+
+
+def _server(name: str, folder: DataFolder, ports: Mapping[str, int]) -> Part:
+    log = folder.log(name)
+    if name == "kafka":
+        kafka = KafkaServer(
+            folder.kafka, log, ports["kafka"], ports["kafka.controller"],
+            max_message_bytes=KafkaSettings().max_message_bytes,
+        )  # fmt: skip
+        return Part(kafka, "server", kafka.port)
+    if name == "store":
+        buckets = StoreSettings().media_bucket, StoreSettings().experience_bucket
+        store = ObjectStore(folder.store, log, ports, buckets)
+        return Part(store, "server", ports["store.s3"])
+    triton = TritonServer(log=log, ports=ports)
+    return Part(triton, "server", ports["triton.grpc"], start_within_s=240.0)
