@@ -87,7 +87,8 @@ def status(
     """Show each part: whether it is ready, since when, how often it was restarted, how far it lags behind."""
     state = SystemState.read(DataFolder(data.absolute()))
     running = state is not None and state.running
-    lag = _lag(data) if state and running and "kafka" in state.parts else {}
+    kafka = state.parts.get("kafka") if state and running else None
+    lag = _lag(data) if kafka and kafka.condition == "ready" else {}
     if as_json:
         typer.echo(json.dumps({"running": running, "lag": lag, **(asdict(state) if state else {})}, indent=1))
     elif state is None or not running:

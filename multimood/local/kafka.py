@@ -24,10 +24,19 @@ appender.out.type=Console
 appender.out.name=out
 appender.out.layout.type=PatternLayout
 appender.out.layout.pattern=%d{ISO8601} %p %c{1} %m%n
-# Per-partition chatter of every start and rebalance.
-logger.quiet.name=org.apache.kafka.storage.internals.log
-logger.quiet.level=WARN
 """
+# What says something about every partition or every setting at every start.
+_CHATTER: Final = (
+    "state.change.logger",
+    "kafka.cluster.Partition",
+    "kafka.log",
+    "kafka.server.metadata.DynamicConfigPublisher",
+    "kafka.server.ReplicaFetcherManager",
+    "org.apache.kafka.common.config",
+    "org.apache.kafka.controller.ReplicationControlManager",
+    "org.apache.kafka.controller.ConfigurationControlManager",
+    "org.apache.kafka.storage.internals.log",
+)
 
 
 @dataclass(slots=True)
@@ -117,12 +126,16 @@ class KafkaServer:
             "transaction.state.log.num.partitions": 4,
             "share.coordinator.state.topic.replication.factor": 1,
             "share.coordinator.state.topic.min.isr": 1,
+            # After a kill the controller takes the new process only when it has given up the old one.
+            "broker.session.timeout.ms": 3_000,
+            "broker.heartbeat.interval.ms": 500,
             "group.initial.rebalance.delay.ms": 0,
             "num.network.threads": 2,
             "num.io.threads": 4,
             "log.cleaner.dedupe.buffer.size": 16 << 20,
         }
-        (self.folder / "log4j2.properties").write_text(_LOGGING)
+        quiet = (f"logger.{i}.name={name}\nlogger.{i}.level=WARN\n" for i, name in enumerate(_CHATTER))
+        (self.folder / "log4j2.properties").write_text(_LOGGING + "".join(quiet))
         config = self.folder / "server.properties"
         config.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         return config

@@ -15,7 +15,7 @@ def lag_of_groups(brokers: str) -> dict[str, int]:
     """
     prefix = f"{KafkaSettings().group_prefix}."
     try:
-        admin = KafkaAdminClient(bootstrap_servers=brokers, request_timeout_ms=3_000)
+        admin = KafkaAdminClient(bootstrap_servers=brokers, request_timeout_ms=3_000, bootstrap_timeout_ms=2_000)
     except KafkaError:
         return {}
     try:

@@ -14,6 +14,7 @@ from multimood.errors import ConfigurationError
 
 _START_TIME = 19  # index of `starttime` among the fields after the command name in /proc/<pid>/stat
 _STATE = 0
+_LARGE_LOG = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Child:
     """
 
     def __init__(self, argv: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path | None = None) -> None:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        _make_room(log)
         with log.open("ab") as out:
             self._process = _spawn(argv, out, env, cwd)
         identity = Identity.of(self._process.pid)
@@ -126,6 +127,13 @@ def _spawn(argv: Sequence[str], out: IO[bytes], env: Mapping[str, str], cwd: Pat
         )  # fmt: skip
     except FileNotFoundError as missing:
         raise ConfigurationError("setpriv is not on the PATH: install util-linux") from missing
+
+
+def _make_room(log: Path) -> None:
+    """Begin a new file when the old one is large; one old file is kept."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LARGE_LOG:
+        log.replace(log.with_suffix(".log.1"))
 
 
 def tail(log: Path, lines: int = 15) -> str:

@@ -146,8 +146,11 @@ class Stack:
         """Wait until the part is ready and was started again at least so many times.
 
         Raises:
+            NotFoundError: no such part.
             DeadlineExceededError: not within the time.
         """
+        if name not in self.parts:
+            raise NotFoundError(f"no part {name!r}; there are {', '.join(self.parts)}")
         deadline = time.monotonic() + timeout_s
         while True:
             part = self.parts[name]

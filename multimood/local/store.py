@@ -68,6 +68,7 @@ class ObjectStore:
             "webdav": "false",
             "admin.ui": "false",
             "master.telemetry": "false",
+            "s3.localSocket": "s3.sock",  # in the working folder; by default it stays behind in /tmp
         }
         for listener in self._LISTENERS:
             flags[f"{listener}.port"] = self.ports[f"store.{listener}"]
@@ -98,6 +99,9 @@ class ObjectStore:
         """Orderly shutdown."""
         if self.child:
             self.child.stop(self.grace_s)
+        for port in self.ports.values():  # a killed server leaves its local sockets behind
+            for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 - where it puts them
+                socket.unlink(missing_ok=True)
 
     def client(self) -> Minio:
         """Make a client with the store's own credentials that gives up quickly instead of retrying for minutes."""

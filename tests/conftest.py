@@ -1,0 +1,70 @@
+"""Real servers for the tests that want them: started when first asked for, on free ports, ended exactly."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from multimood.local.kafka import KafkaServer
+from multimood.local.places import checkout
+from multimood.local.ports import assign
+from multimood.local.server import Server, wait_ready
+from multimood.local.stack import Stack
+from multimood.local.store import ObjectStore
+
+START_WITHIN_S = 240.0
+"""Generous: the machine may be running other things."""
+
+
+def _run(server: Server, log: Path) -> Iterator[Server]:
+    server.start()
+    try:
+        wait_ready(server, log, START_WITHIN_S)
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A broker without topics."""
+    folder = tmp_path_factory.mktemp("kafka")
+    ports = assign(KafkaServer.PORTS)
+    log = folder / "kafka.log"
+    yield from _run(KafkaServer(folder, log, ports["kafka"], ports["kafka.controller"]), log)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """An S3 store with the two buckets."""
+    folder = tmp_path_factory.mktemp("store")
+    log = folder / "store.log"
+    yield from _run(ObjectStore(folder, log, assign(ObjectStore.PORTS), ("media", "experience")), log)
+
+
+@pytest.fixture(scope="session")
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Triton with every model of the repository."""
+    from multimood.local.parts import TRITON_PORTS
+    from multimood.local.triton import TritonServer
+
+    folder = tmp_path_factory.mktemp("triton")
+    log = folder / "triton.log"
+    yield from _run(TritonServer(log=log, ports=assign(TRITON_PORTS)), log)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The full system: broker, store, Triton and the nine services."""
+    with Stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def labelled_data() -> Path:
+    """Folder with the labelled data, from $MULTIMOOD_DATA or beside the checkout; skips where there is none."""
+    folder = Path(os.environ.get("MULTIMOOD_DATA", checkout().parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no labelled data: set MULTIMOOD_DATA to its folder ({folder} does not exist)")
+    return folder
