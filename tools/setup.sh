@@ -22,6 +22,7 @@ say() { printf '[%3d s] %-9s %s\n' "$SECONDS" "$1" "$2"; }
 die() { printf '\nset-up stopped: %s\n' "$*" >&2; exit 1; }
 
 # --- steps: each has a log; those that run side by side are told apart by their name ---------------------------------
+# (A step's commands are joined by && or followed by || return: inside a condition, `set -e` is without effect.)
 step() { # NAME WHAT COMMAND...
   local name=$1 what=$2 log=$LOGS/$1.log begin=$SECONDS; shift 2
   say "$name" "$what"
@@ -114,7 +115,7 @@ and run make setup again."
 fi
 set -m # each job is a process group of its own, so that it can be stopped whole
 heartbeat & HEARTBEAT=$!
-trap 'kill -- -$HEARTBEAT 2>/dev/null || true; stop_jobs' EXIT
+trap 'exec 2>/dev/null; kill -- -$HEARTBEAT; stop_jobs' EXIT
 trap 'exit 130' INT TERM
 if [ -n "$missing" ]; then
   step apt "reading the package lists" apt-get update -q || die "apt-get update failed"
@@ -127,24 +128,26 @@ fi
 PYTHON=$(find_python) || die "Python 3.11 or 3.12 is needed; found $(python3 --version 2>&1). Run make setup PYTHON=/path/to/python3.12"
 broker() {
   local rest; rest=$(echo $(other_packages))
-  [ -z "$rest" ] || { echo "installing $rest"; $APT $rest; }
-  kafka_is_here && return
+  [ -z "$rest" ] || { echo "installing $rest"; $APT $rest; } || return 1
+  ! kafka_is_here || return 0
   rm -rf .tools/kafka/libs
-  mvn -q -B -C -f multimood/local/kafka-pom.xml org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
-    -DincludeScope=runtime -DoutputDirectory="$PWD/.tools/kafka/libs"
+  mvn -q -B -C -Dmaven.repo.local="$PWD/.tools/m2" -f multimood/local/kafka-pom.xml \
+    org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$PWD/.tools/kafka/libs" || return 1
+  rm -rf .tools/m2
   kafka_is_here || { echo "the fetched jars are not those of multimood/local/kafka-jars.sha256"; return 1; }
 }
 packages() {
-  "$UV" venv --quiet --allow-existing --python "$PYTHON" .venv
-  "$UV" pip install --python .venv/bin/python --require-hashes -r requirements/app.txt
+  "$UV" venv --quiet --allow-existing --python "$PYTHON" .venv &&
+  "$UV" pip install --python .venv/bin/python --require-hashes -r requirements/app.txt &&
   "$UV" pip install --python .venv/bin/python --no-deps --no-build-isolation -e .
 }
 sample() { # a public-domain portrait (US Navy) that matplotlib ships as sample data
   ! echo "$SAMPLE_SHA256  $SAMPLE" | sha256sum --check --quiet 2>/dev/null || return 0
   local target=.tools/samples/matplotlib
-  "$UV" pip install --quiet --python "$PYTHON" --no-deps --only-binary :all: --target "$target" matplotlib==3.10.7
-  cp "$target/matplotlib/mpl-data/sample_data/grace_hopper.jpg" "$SAMPLE"
-  rm -r "$target"
+  "$UV" pip install --quiet --python "$PYTHON" --no-deps --only-binary :all: --target "$target" matplotlib==3.10.7 &&
+  cp "$target/matplotlib/mpl-data/sample_data/grace_hopper.jpg" "$SAMPLE" &&
+  rm -r "$target" &&
   echo "$SAMPLE_SHA256  $SAMPLE" | sha256sum --check --quiet
 }
 
