@@ -7,21 +7,10 @@ from typing import Self
 HOST = "127.0.0.1"
 
 
-def is_free(port: int) -> bool:
-    """Tell whether a server could listen on the port of the loopback address now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed connection's TIME_WAIT is no obstacle
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-        return True
-
-
 def assign(names: Iterable[str], before: Mapping[str, int] | None = None) -> dict[str, int]:
     """Choose a different free port for each name, that of `before` where nobody took it meanwhile.
 
-    All sockets stay bound until the last port is chosen, so two names cannot get the same one. Another process may
+    All sockets stay open until the last port is chosen, so two names cannot get the same one. Another process may
     still take one before the server binds it; the server then fails to start, and says so.
     """
     wanted = before or {}
@@ -33,7 +22,7 @@ def assign(names: Iterable[str], before: Mapping[str, int] | None = None) -> dic
 
 
 class _Sockets:
-    """Bound sockets that are closed together."""
+    """Listening sockets that are closed together."""
 
     def __init__(self) -> None:
         self._open: list[socket.socket] = []
@@ -46,12 +35,15 @@ class _Sockets:
             one.close()
 
     def bind(self, preferred: int) -> int:
-        """Bind the preferred port if possible, else any; gives the port."""
+        """Listen on the preferred port if possible, else any; gives the port."""
         for port in (preferred, 0) if preferred else (0,):
             one = socket.socket()
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # a server may still have closed connections there
             try:
                 one.bind((HOST, port))
+                one.listen()  # until then, two sockets with that option could both have the port
             except OSError:
                 one.close()
                 continue

@@ -71,7 +71,13 @@ class SystemState:
             raw: dict[str, Any] = json.loads((folder.root / "run" / "state.json").read_text())
             parts = {name: PartStatus(**part) for name, part in raw.pop("parts").items()}
             return cls(supervisor=Identity(**raw.pop("supervisor")), parts=parts, **raw)
-        except (FileNotFoundError, ValueError, TypeError, KeyError):  # never written, or by another version
+        except (
+            FileNotFoundError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+        ):  # never written, or by another version
             return None
 
 
