@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Final, NoReturn, TypeVar
 
-from multimood.errors import ConfigurationError, MultimoodError
+from multimood.errors import ConfigurationError, MultimoodError, UnavailableError
 from multimood.local.parts import Part
 from multimood.local.process import Child
 from multimood.local.state import Condition, PartStatus
@@ -24,6 +24,7 @@ SILENT_LOOKS: Final = 6
 """A part that says nothing for so many looks is taken for hung; on a loaded machine a shorter silence is normal."""
 START_ATTEMPTS: Final = 3
 BACKOFF_S: Final = (0.1, 0.5, 2.0, 5.0, 15.0, 30.0)
+HEAL_EVERY_S: Final = 10.0
 STEADY_S: Final = 60.0
 """A part that ran this long starts over with the shortest backoff."""
 
@@ -45,6 +46,7 @@ class Keeper:
         self.ready = asyncio.Event()
         """Set at the first readiness and never cleared: others start after it, they do not stop with it."""
         self._changed = changed
+        self._heal_at = 0.0
         self._threads = threads
 
     async def run(self) -> None:
@@ -123,12 +125,29 @@ class Keeper:
             await asyncio.wait([ended], timeout=LOOK_S)
             if ended.done():
                 return ended.result()
+            if hopeless := await self._heal():
+                return hopeless
             silent = 0 if await self._in_thread(self.part.server.alive) else silent + 1
             is_ready = silent == 0 and await self._in_thread(self.part.server.ready)
             condition: Condition = "ready" if is_ready else "not ready"
             if condition != self.status.condition:
                 self._set(condition, "" if is_ready else "silent" if silent else "waits for something it needs")
         return f"no sign of life for {SILENT_LOOKS * LOOK_S:.0f} s"
+
+    async def _heal(self) -> str:
+        """Repair what died inside the part. Gives why that cannot be done, or nothing."""
+        if self.part.heal is None or time.monotonic() < self._heal_at:
+            return ""
+        self._heal_at = time.monotonic() + HEAL_EVERY_S
+        try:
+            healed = await self._in_thread(self.part.heal)
+        except UnavailableError as error:
+            return str(error)
+        if healed:
+            logger.warning("%s: revived %s", self.part.name, ", ".join(healed))
+            self.status.detail = f"revived {', '.join(healed)}"
+            self._changed()
+        return ""
 
     def _fail(self, why: str) -> NoReturn:
         self._set("failed", why)

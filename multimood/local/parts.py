@@ -1,7 +1,7 @@
 """What an embedded system is made of: the servers, then the services, each with what it needs to start."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -11,7 +11,6 @@ from multimood.local.places import DataFolder
 from multimood.local.server import Server
 from multimood.local.services import GATEWAY_PORT, SERVERS, SERVICES, TOPICS_STEP, ServiceProcess
 from multimood.local.store import ObjectStore
-from multimood.local.triton import TritonServer
 from multimood.settings import KafkaSettings, StoreSettings
 
 TRITON_PORTS: Final = ("triton.grpc", "triton.http", "triton.metrics")
@@ -26,6 +25,11 @@ class Part:
     port: int
     needs: tuple[str, ...] = ()
     start_within_s: float = 90.0
+    heal: Callable[[], Sequence[str]] | None = None
+    """Finds and repairs what died inside the server without its noticing; gives the names of what it repaired.
+
+    Raises UnavailableError when only a restart of the whole server can help.
+    """
 
     @property
     def name(self) -> str:
@@ -75,5 +79,7 @@ def _server(name: str, folder: DataFolder, ports: Mapping[str, int]) -> Part:
         buckets = StoreSettings().media_bucket, StoreSettings().experience_bucket
         store = ObjectStore(folder.store, log, ports, buckets)
         return Part(store, "server", ports["store.s3"])
+    from multimood.local.triton import TritonServer  # noqa: PLC0415 - needs what only Triton's own set-up made
+
     triton = TritonServer(log=log, ports=ports)
     return Part(triton, "server", ports["triton.grpc"], start_within_s=240.0)
