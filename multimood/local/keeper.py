@@ -20,8 +20,8 @@ POLL_S: Final = 0.1
 """How often a starting part is asked whether it is ready."""
 LOOK_S: Final = 5.0
 """How often a running part is asked how it is."""
-SILENT_LOOKS: Final = 6
-"""A part that says nothing for so many looks is taken for hung; on a loaded machine a shorter silence is normal."""
+SILENT_S: Final = 30.0
+"""A part that says nothing for so long is taken for hung; on a loaded machine a shorter silence is normal."""
 START_ATTEMPTS: Final = 3
 BACKOFF_S: Final = (0.1, 0.5, 2.0, 5.0, 15.0, 30.0)
 HEAL_EVERY_S: Final = 10.0
@@ -120,19 +120,20 @@ class Keeper:
 
     async def _look_after(self, ended: "asyncio.Task[str]") -> str:
         """Ask the part how it is until it ends. Gives why it ended, or was ended."""
-        silent = 0
-        while silent < SILENT_LOOKS:
+        heard = time.monotonic()
+        while time.monotonic() - heard < SILENT_S:
             await asyncio.wait([ended], timeout=LOOK_S)
             if ended.done():
                 return ended.result()
             if hopeless := await self._heal():
                 return hopeless
-            silent = 0 if await self._in_thread(self.part.server.alive) else silent + 1
-            is_ready = silent == 0 and await self._in_thread(self.part.server.ready)
+            is_alive = await self._in_thread(self.part.server.alive)
+            heard = time.monotonic() if is_alive else heard
+            is_ready = is_alive and await self._in_thread(self.part.server.ready)
             condition: Condition = "ready" if is_ready else "not ready"
             if condition != self.status.condition:
-                self._set(condition, "" if is_ready else "silent" if silent else "waits for something it needs")
-        return f"no sign of life for {SILENT_LOOKS * LOOK_S:.0f} s"
+                self._set(condition, "" if is_ready else "waits for something it needs" if is_alive else "silent")
+        return f"no sign of life for {SILENT_S:.0f} s"
 
     async def _heal(self) -> str:
         """Repair what died inside the part. Gives why that cannot be done, or nothing."""
