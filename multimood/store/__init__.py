@@ -1,0 +1,7 @@
+"""The S3 store: media by reference, and the experience log. Every service uses this one client."""
+
+from multimood.store.client import ObjectInfo, Store
+from multimood.store.errors import MissingObjectError, RefusedReferenceError, StoreUnavailableError
+from multimood.store.reference import media_key
+
+__all__ = ["MissingObjectError", "ObjectInfo", "RefusedReferenceError", "Store", "StoreUnavailableError", "media_key"]
