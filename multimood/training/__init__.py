@@ -1,0 +1,1 @@
+"""Training from labelled data: each module is one model, one command, one model card. Needs the `train` extra."""

@@ -1,0 +1,32 @@
+"""Trust: judges for the seven criteria, the reward made of them, and the guard that looks at a reply before it leaves.
+
+`LLMJudge` is in `multimood.trust.llm`, apart, because it needs httpx.
+"""
+
+from multimood.trust.case import Embed, Judge, TrustCase, Turn
+from multimood.trust.empathy import EmpathyHead, EmpathyJudge
+from multimood.trust.guard import GuardResult, guard
+from multimood.trust.local import PrivacyJudge, SafetyJudge
+from multimood.trust.patterns import ReplyRules
+from multimood.trust.reward import TrustWeights, crisis_gate_failed, reward
+from multimood.trust.scores import CriterionScore, TrustScores, score_trust
+
+__all__ = [
+    "CriterionScore",
+    "Embed",
+    "EmpathyHead",
+    "EmpathyJudge",
+    "GuardResult",
+    "Judge",
+    "PrivacyJudge",
+    "ReplyRules",
+    "SafetyJudge",
+    "TrustCase",
+    "TrustScores",
+    "TrustWeights",
+    "Turn",
+    "crisis_gate_failed",
+    "guard",
+    "reward",
+    "score_trust",
+]

@@ -1,0 +1,53 @@
+"""Seven criteria, many judges, one record."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from multimood.errors import UnavailableError
+from multimood.taxonomy import CRITERIA
+from multimood.trust.case import LEAST, MOST, Judge, TrustCase
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionScore:
+    """One criterion's score, with who gave it; None where nobody could."""
+
+    criterion: str
+    score: float | None
+    judge: str = ""
+    judge_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustScores:
+    """All seven criteria in the order of `CRITERIA`."""
+
+    scores: tuple[CriterionScore, ...]
+    failures: tuple[tuple[str, str], ...] = ()
+    """Judges that were unavailable, each with the error's code."""
+
+    def of(self, criterion: str) -> float | None:
+        """Look up the score of one criterion, 1..10."""
+        return next((score.score for score in self.scores if score.criterion == criterion), None)
+
+
+async def score_trust(case: TrustCase, judges: Sequence[Judge]) -> TrustScores:
+    """Ask the judges in order; the first that scores a criterion has it. A later judge is asked only for what is left.
+
+    An unavailable judge leaves its criteria to the others and is named in `failures`; other errors are the caller's.
+    """
+    given: dict[str, CriterionScore] = {}
+    failures: list[tuple[str, str]] = []
+    for judge in judges:
+        open_criteria = [criterion for criterion in judge.criteria if criterion not in given]
+        if not open_criteria:
+            continue
+        try:
+            scores = await judge.score(case)
+        except UnavailableError as error:
+            failures.append((judge.name, error.code))
+            continue
+        for criterion in open_criteria:
+            if criterion in scores and LEAST <= scores[criterion] <= MOST:
+                given[criterion] = CriterionScore(criterion, float(scores[criterion]), judge.name, judge.version)
+    return TrustScores(tuple(given.get(name, CriterionScore(name, None)) for name in CRITERIA), tuple(failures))
