@@ -28,8 +28,9 @@ class GatewaySettings(BaseSettings):
     """Longest text of an utterance."""
     max_media_bytes: int = Field(default=32 << 20, ge=1024)
     """Largest audio or video of an utterance."""
-    upload_bytes: int = Field(default=256 << 20, ge=1 << 20)
-    """Media held in memory at once over all calls; beyond it calls are refused for the moment."""
+    upload_bytes: int = Field(default=128 << 20, ge=1 << 20)
+    """Media on its way through at once over all calls; beyond it calls are refused for the moment. Copying makes up to
+    three times as much memory of it."""
     upload_timeout_s: float = Field(default=60.0, gt=0)
     """A client has so long to send an utterance."""
     store_timeout_s: float = Field(default=5.0, gt=0)

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import hashlib
+import json
 import logging
 import os
 import secrets
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -25,11 +27,13 @@ from multimood.apikeys import add_key
 from multimood.bus import Publisher
 from multimood.bus.admin import apply_topics
 from multimood.bus.envelope import dead_letter_headers
-from multimood.client import AuthenticationError, Client, GatewayRefusedError, OverLimitError, TurnInput
+from multimood.client import AuthenticationError, Client, GatewayRefusedError, OverLimitError, Tls, TurnInput
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.contracts.v1 import gateway_pb2 as gw
 from multimood.errors import DeadlineExceededError, UnavailableError
 from multimood.local.kafka import KafkaServer
+from multimood.local.ports import assign
+from multimood.local.server import wait_ready
 from multimood.local.store import ObjectStore
 from multimood.settings import HealthSettings, KafkaSettings, StoreSettings
 from multimood.store import Store
@@ -522,6 +526,158 @@ async def test_the_broker_may_come_later(open_door: Callable[..., Awaitable[Door
         async with door.client() as client:
             assert not (await client.publish(TurnInput("c", text="hello"))).duplicate
         await door.server.stop()
+
+
+async def test_a_broker_that_dies_and_comes_back_is_found_again(
+    open_door: Callable[..., Awaitable[Door]], tmp_path: Path
+) -> None:
+    ports, log = assign(KafkaServer.PORTS), tmp_path / "kafka.log"
+    server = KafkaServer(tmp_path / "kafka", log, ports["kafka"], ports["kafka.controller"])
+    server.folder.mkdir()
+    server.start()
+    try:
+        await asyncio.to_thread(wait_ready, server, log, 120)
+        settings = KafkaSettings(brokers=f"127.0.0.1:{server.port}", partitions=2)
+        await asyncio.to_thread(apply_topics, settings)
+        door = await open_door(kafka=settings)
+        async with door.client() as client:
+            await client.publish(TurnInput("c", text="before"))
+            assert server.child is not None
+            server.child.kill()
+            server.stop()
+
+            async def not_ready() -> bool:
+                return not await door.ready()
+
+            await until(not_ready)
+            turn, started = TurnInput("c", text="meanwhile"), time.monotonic()
+            with pytest.raises(UnavailableError, match=f"{turn.utterance_id}, send it again under this id"):
+                await client.publish(turn)
+            assert time.monotonic() - started < 7
+            server.start()
+            await asyncio.to_thread(wait_ready, server, log, 120)
+            await until(door.ready, within_s=60)
+            await client.publish(turn)
+            publisher = Publisher(settings, "others")
+            await publisher.start()
+            await answer(publisher, context_of(door, turn), "back")
+            await publisher.stop()
+            assert (await client.get_reply("c", turn.utterance_id, wait_s=30)).reply.text == "back"
+        records = await published(settings, door.tenant)
+        assert {dict(record.headers)["ce_subject"].decode() for record in records} >= {turn.utterance_id}
+        assert len({dict(record.headers)["ce_id"] for record in records}) == 2, "sent again, it is the same event"
+        await door.server.stop()
+    finally:
+        server.stop()
+
+
+# --- TLS -----------------------------------------------------------------------------------------------------------
+
+
+def certificate(folder: Path, name: str, signer: str = "") -> None:
+    """Write `<name>.pem` and `<name>.key`: an authority, or a certificate for 127.0.0.1 signed by one."""
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    subject = ("-subj", f"/CN={name}-{secrets.token_hex(4)}")
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        *curve,
+        *subject,
+        "-days",
+        "2",
+        "-keyout",
+        f"{name}.key",
+        "-out",
+        f"{name}.pem",
+    ]
+    if signer:
+        command += ["-CA", f"{signer}.pem", "-CAkey", f"{signer}.key", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+async def test_tls_with_client_certificates_and_renewal(
+    open_door: Callable[..., Awaitable[Door]], tmp_path: Path
+) -> None:
+    for name, signer in (("ca", ""), ("server", "ca"), ("platform", "ca"), ("rogue-ca", ""), ("rogue", "rogue-ca")):
+        certificate(tmp_path, name, signer)
+    names = ("ca", "server", "platform", "rogue")
+    pem, key = ({name: tmp_path / f"{name}.{kind}" for name in names} for kind in ("pem", "key"))
+    door = await open_door(tls_cert=pem["server"], tls_key=key["server"], tls_client_ca=pem["ca"])
+    address = f"127.0.0.1:{door.server.port}"
+
+    async def answers(tls: Tls | None) -> bool:
+        async with Client(address, door.key, tls=tls) as client:
+            try:
+                await client.connect(1.5)
+                await client.get_reply("c", "u")
+            except UnavailableError:
+                return False
+            return True
+
+    known = Tls(pem["ca"], pem["platform"], key["platform"])
+    assert await answers(known)
+    assert not await answers(None), "no TLS"
+    assert not await answers(Tls(pem["ca"])), "no client certificate"
+    assert not await answers(Tls(pem["ca"], pem["rogue"], key["rogue"])), "a client certificate of another authority"
+    assert not await answers(Tls(pem["rogue"], pem["platform"], key["platform"])), (
+        "the client does not know the gateway's"
+    )
+
+    certificate(tmp_path, "new-ca")
+    certificate(tmp_path, "server", "new-ca")  # renewed in place, by another authority
+    assert await answers(Tls(tmp_path / "new-ca.pem", pem["platform"], key["platform"]))
+    assert not await answers(known)
+    key["server"].write_text("broken")
+    assert await answers(Tls(tmp_path / "new-ca.pem", pem["platform"], key["platform"])), "the last good one stays"
+
+
+# --- the command line ----------------------------------------------------------------------------------------------
+
+TALK = "import typer; from multimood.cli.talk import talk; app = typer.Typer(); app.command()(talk); app()"
+
+
+async def test_talk_prints_one_object_per_turn(
+    door: Door, others: Publisher, broker: KafkaSettings, tmp_path: Path
+) -> None:
+    voice = tmp_path / "voice.wav"
+    voice.write_bytes(sound("wav", "pcm_s16le"))
+    environment = {
+        **os.environ,
+        "MULTIMOOD_ADDRESS": f"127.0.0.1:{door.server.port}",
+        "MULTIMOOD_API_KEY": door.key,
+    }
+
+    async def talk(*arguments: str, turns: int, stdin: bytes = b"") -> list[dict[str, Any]]:
+        before = len(await published(broker, door.tenant))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", TALK, "--json", *arguments, env=environment,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        ending = asyncio.create_task(process.communicate(stdin))
+        for number in range(turns):
+
+            async def is_there(wanted: int = before + number + 1) -> bool:
+                return len(await published(broker, door.tenant)) >= wanted
+
+            await until(is_there)
+            records = sorted(await published(broker, door.tenant), key=lambda record: record.timestamp)
+            await answer(others, pb.Utterance.FromString(records[-1].value).context, "I hear ", "you.")
+        output, errors = await asyncio.wait_for(ending, 30)
+        assert (process.returncode, errors) == (0, b"")
+        return [json.loads(line) for line in output.splitlines()]
+
+    (turn,) = await talk("--audio", str(voice), "--conversation", "c7", turns=1)
+    assert turn["reply"] == "I hear you."
+    assert turn["reward"] == 0.8
+    assert turn["decision"]["chosen"] == "open question"
+    assert set(turn["modalities"]) == {"text", "audio"}
+    assert turn["timings_ms"]["total"] >= turn["timings_ms"]["first_token"] > 0
+
+    turns = await talk(turns=2, stdin=b"hello\n\nand again\n")
+    assert [turn["reply"] for turn in turns] == ["I hear you."] * 2
+    contexts = [pb.Utterance.FromString(record.value).context for record in await published(broker, door.tenant)]
+    assert len({context.conversation_id for context in contexts}) == 2, "the two lines were one conversation"
 
 
 # --- the process ---------------------------------------------------------------------------------------------------
