@@ -121,7 +121,7 @@ class Classifier:
         parts: list[tuple[float, int, int]] = []
         for words in sentences(tokens):
             found = ngrams(words, self._weights.size)
-            parts.append((float(self._weights[found].sum()), found.size, len(words)))
+            parts.append((float(self._weights[found].sum()), found.size, len(words) - words.count(HIDDEN)))
         best = -math.inf
         for start in range(len(parts)):
             total, count, words_seen = 0.0, 0, 0
