@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from multimood.bus.seen import SeenIds
+from multimood.seen import SeenIds
 
 P = TypeVar("P")
 T = TypeVar("T")

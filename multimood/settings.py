@@ -3,6 +3,7 @@
 A service composes what it needs; `python -m services.<name> --help` prints the variables it reads.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -12,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class KafkaSettings(BaseSettings):
     """How to reach the broker."""
 
-    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_KAFKA_")
+    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_KAFKA_", use_attribute_docstrings=True)
 
     brokers: str = "127.0.0.1:9092"
     """Comma-separated host:port list."""
@@ -29,7 +30,7 @@ class KafkaSettings(BaseSettings):
 class StoreSettings(BaseSettings):
     """Where media and the experience log live: any S3 endpoint."""
 
-    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_S3_")
+    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_S3_", use_attribute_docstrings=True)
 
     endpoint: str = "127.0.0.1:8333"
     """host:port, without scheme."""
@@ -44,7 +45,7 @@ class StoreSettings(BaseSettings):
 class TritonSettings(BaseSettings):
     """The inference server."""
 
-    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_TRITON_")
+    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_TRITON_", use_attribute_docstrings=True)
 
     url: str = "127.0.0.1:8001"
     """host:port of the gRPC endpoint."""
@@ -57,7 +58,7 @@ class TritonSettings(BaseSettings):
 class TelemetrySettings(BaseSettings):
     """Logs, metrics and traces. Nothing a person said is ever among them."""
 
-    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_TELEMETRY_")
+    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_TELEMETRY_", use_attribute_docstrings=True)
 
     otlp_endpoint: str = ""
     """host:port of an OTLP/gRPC collector; empty: spans are not sent over the network."""
@@ -69,8 +70,21 @@ class TelemetrySettings(BaseSettings):
 class HealthSettings(BaseSettings):
     """The small HTTP server with /healthz, /readyz and /metrics."""
 
-    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_HEALTH_")
+    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_HEALTH_", use_attribute_docstrings=True)
 
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     """0: any free port, printed in the start-up log line."""
+
+
+def describe(classes: Sequence[type[BaseSettings]]) -> str:
+    """The environment variables that these settings read, one a line, with defaults and meaning (for `--help`)."""
+    lines = []
+    for settings in classes:
+        prefix = settings.model_config.get("env_prefix", "")
+        for name, field in settings.model_fields.items():
+            default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!s}"
+            lines.append(f"  {prefix}{name.upper()}  ({default})")
+            if field.description:
+                lines.append(f"      {field.description}")
+    return "\n".join(lines)

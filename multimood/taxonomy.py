@@ -1,4 +1,4 @@
-"""The labels of the field, in one place: emotions, strategies, stages, trust criteria, and how each corpus maps onto them.
+"""The labels of the field in one place: emotions, strategies, stages, trust criteria, and how corpora map onto them.
 
 Order is part of the contract: model outputs and logged distributions are indexed by these tuples.
 """
@@ -42,14 +42,16 @@ STAGES: Final = ("exploration", "comforting", "action")
 CRITERIA: Final = ("truthfulness", "safety", "fairness", "privacy", "empathy", "reliability", "ethical_guidance")
 """The seven trust criteria of MultiMood (Le et al., AAAI-26), each scored 1 to 10."""
 
-CORPUS_EMOTIONS: Final = MappingProxyType({
-    "mesc": ("anger", "sadness", "disgust", "depression", "neutral", "joy", "fear"),
-    "meld": ("anger", "sadness", "disgust", "neutral", "joy", "fear", "surprise"),
-    "goemotions": ("anger", "sadness", "disgust", "neutral", "joy", "fear", "surprise"),
-    "dailydialog": ("anger", "sadness", "disgust", "neutral", "joy", "fear", "surprise"),
-    "ravdess": ("anger", "sadness", "disgust", "neutral", "joy", "fear", "surprise"),
-    "emodb": ("anger", "sadness", "disgust", "neutral", "joy", "fear"),
-    "nemo": ("anger", "sadness", "neutral", "joy", "fear", "surprise"),
-    "fer2013": ("anger", "sadness", "disgust", "neutral", "joy", "fear", "surprise"),
-})
+CORPUS_EMOTIONS: Final = MappingProxyType(
+    {
+        "mesc": ("anger", "sadness", "disgust", "depression", "neutral", "joy", "fear"),
+        "meld": ("anger", "sadness", "disgust", "neutral", "joy", "fear", "surprise"),
+        "goemotions": ("anger", "sadness", "disgust", "neutral", "joy", "fear", "surprise"),
+        "dailydialog": ("anger", "sadness", "disgust", "neutral", "joy", "fear", "surprise"),
+        "ravdess": ("anger", "sadness", "disgust", "neutral", "joy", "fear", "surprise"),
+        "emodb": ("anger", "sadness", "disgust", "neutral", "joy", "fear"),
+        "nemo": ("anger", "sadness", "neutral", "joy", "fear", "surprise"),
+        "fer2013": ("anger", "sadness", "disgust", "neutral", "joy", "fear", "surprise"),
+    }
+)
 """A model is scored on a corpus only over that corpus' labels."""

@@ -1,5 +1,7 @@
 """Creating the topics, by kafka-python's admin client (a synchronous edge tool)."""
 
+import contextlib
+
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
@@ -35,23 +37,26 @@ def apply_topics(settings: KafkaSettings) -> list[str]:
     try:
         specifications = wanted(settings)
         existing = set(admin.list_topics())
-        missing = [
-            NewTopic(name, settings.partitions, settings.replication, topic_configs=specifications[name])
-            for name in specifications
+        missing = {
+            name: {
+                "num_partitions": settings.partitions,
+                "replication_factor": settings.replication,
+                "configs": configuration,
+            }
+            for name, configuration in specifications.items()
             if name not in existing
-        ]
+        }
         if missing:
-            try:
+            with contextlib.suppress(TopicAlreadyExistsError):  # another replica did the same at the same moment
                 admin.create_topics(missing, timeout_ms=15_000)
-            except TopicAlreadyExistsError:
-                pass
         for found in admin.describe_topics([name for name in specifications if name in existing]):
             count = len(found["partitions"])
             if count != settings.partitions:
+                name = found.get("topic", found.get("name"))
                 raise UnavailableError(
-                    f"topic {found.get('topic', found.get('name'))} has {count} partitions, the settings say {settings.partitions}: "
-                    "set MULTIMOOD_KAFKA_PARTITIONS to what is there, or add partitions to all topics together"
+                    f"topic {name} has {count} partitions, the settings say {settings.partitions}: set "
+                    "MULTIMOOD_KAFKA_PARTITIONS to what is there, or add partitions to all topics together"
                 )
-        return [topic.name for topic in missing]
+        return list(missing)
     finally:
         admin.close()

@@ -8,13 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import InvalidEventError
 from multimood.topics import Topic, key_of
+
+if TYPE_CHECKING:
+    from multimood.contracts.v1 import events_pb2 as pb
 
 M = TypeVar("M", bound=Message)
 Headers = Sequence[tuple[str, bytes]]
@@ -33,6 +35,7 @@ class Output:
 
     @property
     def key(self) -> bytes:
+        """Partition key: tenant and conversation."""
         return key_of(self.message.context)  # type: ignore[attr-defined]
 
 
@@ -56,7 +59,9 @@ def event_id(utterance_id: str, topic: Topic, part: str = "") -> str:
 def output(topic: Topic, message: Message, part: str = "") -> Output:
     """Wrap a message with its deterministic id (tenant, conversation and utterance together name an utterance)."""
     context = message.context  # type: ignore[attr-defined]
-    return Output(topic, message, event_id(f"{context.tenant}/{context.conversation_id}/{context.utterance_id}", topic, part))
+    return Output(
+        topic, message, event_id(f"{context.tenant}/{context.conversation_id}/{context.utterance_id}", topic, part)
+    )
 
 
 @lru_cache(maxsize=64)
@@ -94,7 +99,9 @@ def _valid_id(value: str) -> bool:
     return 0 < len(value) <= ID_LENGTH and "/" not in value and value.isprintable()
 
 
-def decode(topic: Topic, value: bytes | None, headers: Headers, key: bytes | None, received_at_us: int) -> Event[Message]:
+def decode(
+    topic: Topic, value: bytes | None, headers: Headers, key: bytes | None, received_at_us: int
+) -> Event[Message]:
     """Decode a record of `topic`.
 
     Raises InvalidEventError when it is empty, too large, of another schema, undecodable, or lacks a tenant,
@@ -103,7 +110,9 @@ def decode(topic: Topic, value: bytes | None, headers: Headers, key: bytes | Non
     if value is None:
         raise InvalidEventError(f"a record of {topic.name} has no value")
     if len(value) > topic.max_message_bytes:
-        raise InvalidEventError(f"a record of {topic.name} has {len(value)} bytes; at most {topic.max_message_bytes} are accepted")
+        raise InvalidEventError(
+            f"a record of {topic.name} has {len(value)} bytes; at most {topic.max_message_bytes} are accepted"
+        )
     declared = header(headers, "ce_type")
     if declared and declared != topic.event_type:
         raise InvalidEventError(f"a record of {topic.name} declares another type; expected ce_type {topic.event_type}")
@@ -116,7 +125,8 @@ def decode(topic: Topic, value: bytes | None, headers: Headers, key: bytes | Non
     for name in ("tenant", "conversation_id", "utterance_id"):
         if not _valid_id(getattr(context, name)):
             raise InvalidEventError(
-                f"a record of {topic.name} has no valid context.{name}: 1 to {ID_LENGTH} printable characters without '/'"
+                f"a record of {topic.name} has no valid context.{name}: "
+                f"1 to {ID_LENGTH} printable characters without '/'"
             )
     if key is not None and key != key_of(context):
         raise InvalidEventError(f"a record of {topic.name} has a key that is not its '<tenant>/<conversation id>'")

@@ -13,8 +13,8 @@ from multimood.bus.delivery import Bus, Delivery
 from multimood.bus.envelope import Event, Output, decode
 from multimood.bus.keyed import KeyedExecutor
 from multimood.bus.retry import RetryPolicy, code_of, is_retryable
-from multimood.bus.seen import SeenIds
 from multimood.errors import InvalidEventError
+from multimood.seen import SeenIds
 from multimood.telemetry import current_traceparent, meter, remote_context, tracer
 from multimood.topics import Topic
 
@@ -70,14 +70,14 @@ class Handler:
         """Events waiting or being handled."""
         return self._executor.held
 
-    def recover(self, topic: Topic, event: Event[Message]) -> None:
+    def recover(self, _topic: Topic, event: Event[Message]) -> None:
         """Remember what was answered; hand state records to the service."""
         self._seen.add(event.id)
         if self._on_recovered is not None:
             self._on_recovered(event)
 
     async def process(self, deliveries: Sequence[Delivery]) -> None:
-        """Decode and queue; what cannot be decoded is dead-lettered by the topic's owner and skipped by everyone else."""
+        """Decode and queue; what cannot be decoded the topic's owner dead-letters and everyone else skips."""
         for delivery in deliveries:
             record = delivery.record
             try:
@@ -141,7 +141,9 @@ class Handler:
                 pause = next(pauses, None) if is_retryable(error) else None
                 if pause is None:
                     return await self._give_up(delivery, event, error, attempts)
-                logger.info("will try again", extra={"code": code_of(error), "attempt": attempts, "pause_s": round(pause, 3)})
+                logger.info(
+                    "will try again", extra={"code": code_of(error), "attempt": attempts, "pause_s": round(pause, 3)}
+                )
                 await asyncio.sleep(pause)
             else:
                 return "done"

@@ -11,8 +11,12 @@ from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.telemetry import meter
 
-_hop = meter().create_histogram("multimood.hop.duration", unit="ms", description="Record received to output handed over")
-_own = meter().create_histogram("multimood.hop.own.duration", unit="ms", description="The same without waiting for models")
+_hop = meter().create_histogram(
+    "multimood.hop.duration", unit="ms", description="Record received to output handed over"
+)
+_own = meter().create_histogram(
+    "multimood.hop.own.duration", unit="ms", description="The same without waiting for models"
+)
 
 
 class HopClock:

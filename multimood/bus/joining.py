@@ -93,8 +93,8 @@ class Joining:
     async def _end(self, joined: JoinedParts) -> None:
         try:
             await self._finish(joined)
-        except Exception as error:  # noqa: BLE001 - whatever finish raises must not lose its records
-            logger.error("dead letter", extra={"code": code_of(error)}, exc_info=error)  # noqa: G201
+        except Exception as error:
+            logger.exception("dead letter", extra={"code": code_of(error)})
             for delivery in joined.tickets:
                 await self._bus.dead_letter(delivery, error, 1)
             self._count("dead_letter")
@@ -112,7 +112,7 @@ class Joining:
             wait = None if deadline is None else max(0.001, deadline - time.monotonic())
             try:
                 await asyncio.wait_for(self._wake.wait(), wait)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 continue
 
     def reset(self) -> None:

@@ -79,7 +79,7 @@ class KeyedExecutor(Generic[T]):
         """Wait until nothing is held; after the grace cancel what is left and return False."""
         try:
             await asyncio.wait_for(self._idle.wait(), grace_s)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)

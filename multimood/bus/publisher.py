@@ -40,7 +40,7 @@ class Publisher:
             await self._producer.stop()
 
     async def publish(self, topic: Topic, message: object, event_id: str | None = None) -> None:
-        """Publish one event. Raises UnavailableError when it is not known to be durable; the same id may be sent again."""
+        """Publish one event. Raises UnavailableError when it is not known to be durable: send the same id again."""
         assert self._producer is not None, "start() first"
         out = output(topic, message)  # type: ignore[arg-type]
         if event_id is not None:
@@ -55,5 +55,5 @@ class Publisher:
                 ),
                 self._timeout_s,
             )
-        except (KafkaError, asyncio.TimeoutError) as error:
+        except (TimeoutError, KafkaError) as error:
             raise UnavailableError(f"{topic.name} did not take an event: {type(error).__name__}") from None

@@ -21,7 +21,10 @@ logger = logging.getLogger(__name__)
 
 def _consumer(settings: KafkaSettings) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
-        bootstrap_servers=settings.brokers, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=200
+        bootstrap_servers=settings.brokers,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=200,
     )
 
 
@@ -94,7 +97,9 @@ class Follower:
             await self._seek(self._reader)
         except KafkaError as error:
             await self._reader.stop()
-            raise UnavailableError(f"cannot follow topics on {self._settings.brokers}: {type(error).__name__}") from None
+            raise UnavailableError(
+                f"cannot follow topics on {self._settings.brokers}: {type(error).__name__}"
+            ) from None
 
     async def _seek(self, reader: AIOKafkaConsumer) -> None:
         tps = []
@@ -121,7 +126,7 @@ class Follower:
             await self._reader.stop()
 
     async def __aiter__(self) -> AsyncIterator[Received]:
-        """Yield records as they come, for ever. A record that cannot be decoded is skipped: its owner dead-letters it."""
+        """Yield records as they come, for ever. One that cannot be decoded is skipped: its owner dead-letters it."""
         assert self._reader is not None, "start() first"
         while True:
             try:

@@ -1,12 +1,12 @@
 """The seam to Faust: raw records reach us as one list per partition, not as one coroutine chain per message.
 
-Membership, assignment, rebalancing, fetching, flow control, commits and lifecycle stay Faust's. What changes is the unit
-of delivery (a `Batch`) and the source of the committed offset (an `OffsetTracker` instead of Faust's own ack index).
+Membership, assignment, rebalancing, fetching, flow control, commits and lifecycle stay Faust's. What changes is the
+unit of delivery (a `Batch`) and the source of the committed offset (an `OffsetTracker` instead of Faust's ack index).
 
 Three guards keep a rebalance from losing records; each was found by killing workers under load:
-the generation is read after the fetch returns (it may have slept through a rebalance), every batch carries its generation
-so that a stale one can be thrown away, and offsets must follow on (a fetch that a rebalance orphans moves the position
-and loses its records, so a hole is fetched again once; met a second time it is a real one, left by compaction).
+the generation is read after the fetch returns (it may have slept through a rebalance), every batch carries its
+generation so that a stale one can be thrown away, and offsets must follow on (a fetch that a rebalance orphans
+moves the position and loses its records, so a hole is fetched again once; met a second time it is a real one, left by compaction).
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             return False
         try:
             await consumer.commit({driver.ensure_aiokafka_TP(tp): offset for tp, offset in current.items()})
-        except (KafkaError, asyncio.TimeoutError) as error:
+        except (TimeoutError, KafkaError) as error:
             logger.warning("offsets were not committed and will be again", extra={"cause": type(error).__name__})
             return False
         return True
@@ -80,7 +80,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Commit what is done while we may still, then forget the revoked partitions."""
         try:
             await asyncio.wait_for(self.commit(), COMMIT_ON_REVOKE_S)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             logger.warning("no commit before a rebalance: some records will be seen again")
         for tp in revoked:
             self._trackers.pop(tp, None)

@@ -1,5 +1,6 @@
 """A service's process: Faust for membership and flow, a processor for the work, health, and an orderly end."""
 
+import argparse
 import asyncio
 import contextlib
 import logging
@@ -15,6 +16,8 @@ from typing import Any
 import faust
 from aiokafka.errors import KafkaError
 from faust.exceptions import ProducerSendError
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings
 
 from multimood import telemetry
 from multimood.bus.delivery import Bus, Delivery, Processor
@@ -25,7 +28,7 @@ from multimood.bus.transport import Batch, BatchConsumer, BatchTransport
 from multimood.clock import now_us
 from multimood.errors import InvalidEventError, MultimoodError, UnsendableError
 from multimood.health import HealthServer
-from multimood.settings import HealthSettings, KafkaSettings, TelemetrySettings
+from multimood.settings import HealthSettings, KafkaSettings, TelemetrySettings, describe
 from multimood.topics import BY_NAME, Topic
 
 logger = logging.getLogger(__name__)
@@ -132,7 +135,9 @@ class Worker:
             try:
                 await self._tail.start()
             except (KafkaError, OSError) as error:
-                logger.warning("waiting for the broker", extra={"brokers": self.settings.kafka.brokers, "cause": code_of(error)})
+                logger.warning(
+                    "waiting for the broker", extra={"brokers": self.settings.kafka.brokers, "cause": code_of(error)}
+                )
                 await self._tail.stop()
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), pause)
@@ -141,7 +146,7 @@ class Worker:
                 return
 
     async def _crashed(self) -> None:
-        while not self._app.crashed:
+        while not self._app.crashed:  # noqa: ASYNC110 - Faust sets a flag and tells nobody
             await asyncio.sleep(0.2)
         logger.critical("the consumer crashed; ending so that the partitions move on", exc_info=self._app.crash_reason)
 
@@ -191,14 +196,18 @@ class Worker:
                     count += 1
         self._recovered = {done for done in self._recovered if done[0] == batch.generation} | {mark}
         seconds = round(time.monotonic() - started, 3)
-        logger.info("partition taken over", extra={"partition": batch.tp.partition, "recovered": count, "seconds": seconds})
+        logger.info(
+            "partition taken over", extra={"partition": batch.tp.partition, "recovered": count, "seconds": seconds}
+        )
 
     async def _emit(self, outputs: Sequence[Output], traceparent: str) -> None:
         for out in outputs:
-            await self._send(out.topic.name, out.key, out.message.SerializeToString(), encode_headers(out, self.service, traceparent))
+            await self._send(
+                out.topic.name, out.key, out.message.SerializeToString(), encode_headers(out, self.service, traceparent)
+            )
 
     async def _send(self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
-        """Send until it is durable: without the broker there is nothing else to do, and the work must not be done twice.
+        """Send until it is durable: without the broker nothing else can be done, and work must not be done twice.
 
         Raises UnsendableError for a record that the broker will never take.
         """
@@ -227,7 +236,9 @@ class Worker:
             "attempts": str(attempts),
             "time_us": str(now_us()),
         }
-        await self._send(delivery.topic.dead_letters, record.key, record.value, dead_letter_headers(record.headers, fault))
+        await self._send(
+            delivery.topic.dead_letters, record.key, record.value, dead_letter_headers(record.headers, fault)
+        )
 
     # --- health ----------------------------------------------------------------------------------------------------
 
@@ -253,17 +264,36 @@ class Worker:
         return {"not_crashed": not self._app.crashed, "progressing": time.monotonic() - self._progress[1] < STALL_S}
 
 
-def run_worker(service: str, make: Callable[[WorkerSettings], Worker | Awaitable[Worker]]) -> None:
-    """Run a service's worker as this process (the body of `python -m services.<name>`)."""
+def run_worker(
+    service: str,
+    purpose: str,
+    make: Callable[[WorkerSettings], Worker],
+    reads: Sequence[type[BaseSettings]] = (),
+) -> None:
+    """Run a service's worker as this process: the body of `python -m services.<name>`.
+
+    `make` is called inside the running event loop. Exit codes: 0 after SIGTERM, 1 after a crash, 2 when the
+    configuration cannot work.
+    """
+    classes: tuple[type[BaseSettings], ...] = (KafkaSettings, *reads, HealthSettings, TelemetrySettings)
+    argparse.ArgumentParser(
+        prog=f"python -m services.{service}",
+        description=purpose,
+        epilog="environment:\n" + describe(classes),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
 
     async def main() -> int:
-        worker = make(WorkerSettings())
-        return await (worker if isinstance(worker, Worker) else await worker).run()
+        return await make(WorkerSettings()).run()
 
-    telemetry.setup(service, TelemetrySettings())
     try:
+        telemetry.setup(service, TelemetrySettings())
         code = asyncio.run(main())
     except MultimoodError as error:
         logger.critical("cannot start", extra={"code": error.code, "reason": str(error)})
+        code = 2
+    except ValidationError as error:
+        faults = {"_".join(map(str, fault["loc"])): fault["msg"] for fault in error.errors(include_input=False)}
+        logger.critical("a setting cannot work", extra={"settings": error.title, "faults": faults})
         code = 2
     sys.exit(code)

@@ -41,7 +41,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def _describe(error: BaseException) -> dict[str, object]:
-    places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)[-8:]]
+    places = [
+        f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)[-8:]
+    ]
     described: dict[str, object] = {"type": type(error).__name__, "at": places}
     if isinstance(error, MultimoodError):
         described["text"] = str(error)

@@ -40,13 +40,17 @@ class JsonLinesExporter(SpanExporter):
 def setup(service: str, settings: TelemetrySettings) -> None:
     """Install logging, tracing and metrics for this process. Call once, first."""
     setup_logging(service, settings.log_level)
-    resource = Resource.create({"service.name": service, "service.namespace": "multimood", "service.version": __version__})
+    resource = Resource.create(
+        {"service.name": service, "service.namespace": "multimood", "service.version": __version__}
+    )
     provider = TracerProvider(resource=resource)
     if settings.otlp_endpoint:
         exporter = OTLPSpanExporter(endpoint=settings.otlp_endpoint, insecure=True)
         provider.add_span_processor(BatchSpanProcessor(exporter))
     if settings.folder is not None:
-        provider.add_span_processor(BatchSpanProcessor(JsonLinesExporter(settings.folder, service), schedule_delay_millis=1000))
+        provider.add_span_processor(
+            BatchSpanProcessor(JsonLinesExporter(settings.folder, service), schedule_delay_millis=1000)
+        )
     trace.set_tracer_provider(provider)
     durations = View(instrument_name="*.duration", aggregation=ExplicitBucketHistogramAggregation(MILLISECONDS))
     metrics.set_meter_provider(MeterProvider([PrometheusMetricReader()], resource, views=[durations]))

@@ -43,6 +43,7 @@ class Override(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OVERRIDE_CRISIS: _ClassVar[Override]
     OVERRIDE_UNSCREENED: _ClassVar[Override]
     OVERRIDE_NO_INPUT: _ClassVar[Override]
+    OVERRIDE_MODEL_UNAVAILABLE: _ClassVar[Override]
 
 class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -81,6 +82,7 @@ OVERRIDE_NONE: Override
 OVERRIDE_CRISIS: Override
 OVERRIDE_UNSCREENED: Override
 OVERRIDE_NO_INPUT: Override
+OVERRIDE_MODEL_UNAVAILABLE: Override
 ROLE_UNSPECIFIED: Role
 ROLE_USER: Role
 ROLE_SYSTEM: Role

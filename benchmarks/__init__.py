@@ -1,0 +1,1 @@
+"""What the system costs: each benchmark is one command, prints ratios of paired runs, and can write JSON."""

@@ -1,0 +1,19 @@
+"""The command line: `multimood --help` lists what there is."""
+
+import typer
+
+from multimood.cli import keys, topics
+from multimood.cli.demo import demo
+from multimood.cli.local import down, status, up
+from multimood.cli.talk import talk
+
+app = typer.Typer(
+    name="multimood",
+    help="MultiMood: trustworthy multimodal emotional support as streaming microservices.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+for command in (up, status, down, talk, demo):
+    app.command()(command)
+app.add_typer(keys.app, name="keys")
+app.add_typer(topics.app, name="topics", help="The topics on the broker.")

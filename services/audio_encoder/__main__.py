@@ -1,0 +1,39 @@
+from multimood.inference import InferenceClient
+
+from multimood import topics
+from multimood.bus import Handler, RetryPolicy, Worker, WorkerSettings, run_worker
+from multimood.media.limits import MediaLimits
+from multimood.settings import StoreSettings, TritonSettings
+from multimood.store import Store
+from services.audio_encoder.encoder import SERVICE, AudioEncoder
+from services.audio_encoder.settings import AudioEncoderSettings
+
+
+def make(settings: WorkerSettings) -> Worker:
+    """Wire the service."""
+    own = AudioEncoderSettings()
+    client, store = InferenceClient(TritonSettings()), Store(StoreSettings())
+    encoder = AudioEncoder(client, store, own, MediaLimits())
+    return Worker(
+        SERVICE,
+        (topics.UTTERANCE,),
+        lambda bus: Handler(
+            SERVICE,
+            bus,
+            encoder.handle,
+            owns=(),
+            answers=encoder.answers,
+            recovers=((topics.EMBEDDING_AUDIO, 2_000),),
+            on_exhausted=encoder.give_up,
+            concurrency=own.concurrency,
+            retry=RetryPolicy(budget_s=own.retry_budget_s),
+        ),
+        settings=settings,
+        checks={"triton": client.ready, "store": store.ready},
+        on_stop=(client.close, store.close),
+    )
+
+
+if __name__ == "__main__":
+    run_worker(SERVICE, "Embeds the sound of speech; transcribes it when no text came.", make,
+               (AudioEncoderSettings, TritonSettings, StoreSettings))  # fmt: skip

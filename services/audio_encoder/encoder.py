@@ -1,0 +1,104 @@
+"""Speech to a vector of its sound, and to words when the platform sent none."""
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+from google.protobuf.message import Message
+from multimood.inference import InferenceClient
+from numpy.typing import NDArray
+
+from multimood import encoding, topics
+from multimood.bus import Event, HopClock, Output, output
+from multimood.contracts.v1 import events_pb2 as pb
+from multimood.media import audio
+from multimood.media.errors import MediaError
+from multimood.media.limits import MediaLimits
+from multimood.store import Store
+from services.audio_encoder.settings import AudioEncoderSettings
+
+SERVICE = "audio_encoder"
+
+Wave = NDArray[np.float32]
+
+
+class AudioEncoder:
+    """Handles utterances that announce audio."""
+
+    def __init__(
+        self, client: InferenceClient, store: Store, settings: AudioEncoderSettings, limits: MediaLimits
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._settings = settings
+        self._limits = limits
+
+    @staticmethod
+    def answers(event: Event[Message]) -> str | None:
+        """Id of the embedding, which is published after the transcript."""
+        assert isinstance(event.message, pb.Utterance)
+        return output(topics.EMBEDDING_AUDIO, event.message).id if pb.MODALITY_AUDIO in event.message.manifest else None
+
+    async def handle(self, event: Event[Message]) -> Sequence[Output]:
+        """Embed the sound; transcribe it too when there is no text."""
+        utterance, clock = event.message, HopClock.of(SERVICE, event)
+        assert isinstance(utterance, pb.Utterance)
+        if pb.MODALITY_AUDIO not in utterance.manifest:
+            return ()
+        try:
+            with clock.model():
+                data = await encoding.fetch(self._store, utterance.audio, utterance.context, self._limits.size_bytes)
+            wave = await asyncio.to_thread(audio.decode, data, self._limits)
+        except MediaError as error:
+            return self._missing(utterance, encoding.reason_of(error), clock)
+        except encoding.MissingMediaError as error:
+            return self._missing(utterance, error.reason, clock)
+        if pb.MODALITY_TEXT in utterance.manifest:
+            return (await self._embed(utterance, wave, clock),)
+        embedding, transcript = await asyncio.gather(
+            self._embed(utterance, wave, clock), self._transcribe(utterance, wave, HopClock.of(SERVICE, event))
+        )
+        return (transcript, embedding)
+
+    async def give_up(self, event: Event[Message]) -> Sequence[Output]:
+        """A dependency did not answer in time: say so, so that the utterance goes on without."""
+        assert isinstance(event.message, pb.Utterance)
+        return self._missing(event.message, pb.MISSING_REASON_MODEL_UNAVAILABLE, HopClock.of(SERVICE, event))
+
+    @staticmethod
+    def _missing(utterance: pb.Utterance, reason: pb.MissingReason, clock: HopClock) -> Sequence[Output]:
+        hop = clock.hop()
+        embedding = encoding.missing(utterance.context, pb.MODALITY_AUDIO, reason, hop)
+        if pb.MODALITY_TEXT in utterance.manifest:
+            return (embedding,)
+        return (
+            output(topics.TRANSCRIPT, pb.Transcript(context=utterance.context, missing=reason, hops=[hop])),
+            embedding,
+        )
+
+    async def _embed(self, utterance: pb.Utterance, wave: Wave, clock: HopClock) -> Output:
+        mel = await asyncio.to_thread(audio.log_mel, wave)
+        with clock.model():
+            found = await self._client.infer(self._settings.model, {"mel": mel})
+        vector = found.outputs["pooled"][0, self._settings.layer]
+        model = (self._settings.model, found.model_version)
+        return encoding.present(utterance.context, pb.MODALITY_AUDIO, vector, model, clock.hop())
+
+    async def _transcribe(self, utterance: pb.Utterance, wave: Wave, clock: HopClock) -> Output:
+        words: list[str] = []
+        silence, version = 1.0, ""
+        for piece in audio.split_speech(wave):
+            mel = await asyncio.to_thread(audio.transcriber_mel, piece)
+            with clock.model():
+                found = await self._client.infer(self._settings.transcriber, {"mel": mel})
+            no_speech = float(found.outputs["no_speech"][0])
+            silence, version = min(silence, no_speech), found.model_version
+            if no_speech < self._settings.no_speech_threshold:
+                words.append(found.outputs["text"][0].decode("utf-8", "replace").strip())
+        text = " ".join(word for word in words if word)
+        transcript = pb.Transcript(
+            context=utterance.context, text=text, no_speech_probability=silence,
+            missing=pb.MISSING_REASON_UNSPECIFIED if text else pb.MISSING_REASON_NO_SPEECH,
+            model_name=self._settings.transcriber, model_version=version, hops=[clock.hop()],
+        )  # fmt: skip
+        return output(topics.TRANSCRIPT, transcript)

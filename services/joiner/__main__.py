@@ -1,0 +1,14 @@
+from multimood.bus import Worker, WorkerSettings, run_worker
+from services.joiner.agent import INPUTS, processor
+from services.joiner.features import SERVICE
+from services.joiner.settings import JoinerSettings
+
+
+def make(settings: WorkerSettings) -> Worker:
+    """Wire the service."""
+    own = JoinerSettings()
+    return Worker(SERVICE, INPUTS, lambda bus: processor(bus, own), settings=settings)
+
+
+if __name__ == "__main__":
+    run_worker(SERVICE, "Joins what was found of an utterance into one record.", make, (JoinerSettings,))

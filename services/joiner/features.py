@@ -1,0 +1,86 @@
+"""From the parts of an utterance to its one `Features` record. Pure."""
+
+from collections.abc import Collection, Mapping
+from typing import cast
+
+from google.protobuf.message import Message
+
+from multimood import topics
+from multimood.bus.envelope import Event, Output, output
+from multimood.contracts.v1 import events_pb2 as pb
+from multimood.encoding import topic_of
+
+SERVICE = "joiner"
+
+Parts = Mapping[str, Event[Message]]
+
+
+def expected_modalities(utterance: pb.Utterance) -> list[pb.Modality]:
+    """The modalities that will have an embedding: those announced, and text when speech came without it."""
+    modalities = set(utterance.manifest)
+    if pb.MODALITY_AUDIO in modalities:
+        modalities.add(pb.MODALITY_TEXT)
+    return sorted(modalities)
+
+
+def needs_transcript(utterance: pb.Utterance) -> bool:
+    """Tell whether the words come from the audio."""
+    return pb.MODALITY_AUDIO in utterance.manifest and pb.MODALITY_TEXT not in utterance.manifest
+
+
+def required(parts: Parts) -> Collection[str] | None:
+    """Topics whose records make the utterance complete; None until the utterance itself, with its manifest, is here."""
+    anchor = parts.get(topics.UTTERANCE.name)
+    if anchor is None:
+        return None
+    utterance = cast("pb.Utterance", anchor.message)
+    names = {topics.UTTERANCE.name, topics.SCREENING.name}
+    names.update(topic_of(modality).name for modality in expected_modalities(utterance))
+    if needs_transcript(utterance):
+        names.add(topics.TRANSCRIPT.name)
+    return names
+
+
+def prefer(new: Event[Message], old: Event[Message]) -> bool:
+    """Of two parts of one kind, a vector beats a "missing"; else the first stays."""
+    return bool(getattr(old.message, "missing", 0)) and not getattr(new.message, "missing", 0)
+
+
+def features_of(parts: Parts) -> pb.Features:
+    """Join the parts. The same set of parts gives the same record, in whatever order they came.
+
+    The caller makes sure that the utterance is among them.
+    """
+    utterance = cast("pb.Utterance", parts[topics.UTTERANCE.name].message)
+    features = pb.Features(
+        context=utterance.context,
+        manifest=utterance.manifest,
+        text=utterance.text,
+        has_language=bool({pb.MODALITY_TEXT, pb.MODALITY_AUDIO} & set(utterance.manifest)),
+    )
+    for modality in expected_modalities(utterance):
+        part = parts.get(topic_of(modality).name)
+        embedding = cast("pb.Embedding", part.message) if part is not None else None
+        if embedding is None or embedding.missing:
+            reason = embedding.missing if embedding is not None else pb.MISSING_REASON_DEADLINE
+            features.missing.add(modality=modality, reason=reason)
+        else:
+            features.embeddings.append(embedding)
+    transcript = parts.get(topics.TRANSCRIPT.name)
+    if transcript is not None and not utterance.text:
+        features.text = cast("pb.Transcript", transcript.message).text
+    screening = parts.get(topics.SCREENING.name)
+    if screening is not None:
+        features.screening.CopyFrom(cast("pb.Screening", screening.message))
+    for name in sorted(parts):
+        features.hops.extend(parts[name].message.hops)  # type: ignore[attr-defined]
+    for embedding in features.embeddings:
+        del embedding.hops[:]
+    return features
+
+
+def joined_output(parts: Parts, hop: pb.Hop) -> Output:
+    """The record to publish."""
+    features = features_of(parts)
+    features.hops.append(hop)
+    return output(topics.FEATURES, features)

@@ -1,0 +1,39 @@
+from multimood.inference import InferenceClient
+
+from multimood import topics
+from multimood.bus import Handler, RetryPolicy, Worker, WorkerSettings, run_worker
+from multimood.media.limits import MediaLimits
+from multimood.settings import StoreSettings, TritonSettings
+from multimood.store import Store
+from services.video_encoder.encoder import SERVICE, VideoEncoder
+from services.video_encoder.settings import VideoEncoderSettings
+
+
+def make(settings: WorkerSettings) -> Worker:
+    """Wire the service."""
+    own = VideoEncoderSettings()
+    client, store = InferenceClient(TritonSettings()), Store(StoreSettings())
+    encoder = VideoEncoder(client, store, own, MediaLimits())
+    return Worker(
+        SERVICE,
+        (topics.UTTERANCE,),
+        lambda bus: Handler(
+            SERVICE,
+            bus,
+            encoder.handle,
+            owns=(),
+            answers=encoder.answers,
+            recovers=((topics.EMBEDDING_VIDEO, 2_000),),
+            on_exhausted=encoder.give_up,
+            concurrency=own.concurrency,
+            retry=RetryPolicy(budget_s=own.retry_budget_s),
+        ),
+        settings=settings,
+        checks={"triton": client.ready, "store": store.ready},
+        on_stop=(client.close, store.close),
+    )
+
+
+if __name__ == "__main__":
+    run_worker(SERVICE, "Embeds the expression of the face in a clip.", make,
+               (VideoEncoderSettings, TritonSettings, StoreSettings))  # fmt: skip
