@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from real_clips import Clips, make_clips
 
 from multimood.local.kafka import KafkaServer
 from multimood.local.places import checkout
@@ -62,10 +63,19 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
+DATA = Path(os.environ.get("MULTIMOOD_DATA", checkout().parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    """A voice and a face, real ones where there are any."""
+    return make_clips(tmp_path_factory.mktemp("clips"), DATA)
+
+
 @pytest.fixture(scope="session")
 def labelled_data() -> Path:
     """Folder with the labelled data, from $MULTIMOOD_DATA or beside the checkout; skips where there is none."""
-    folder = Path(os.environ.get("MULTIMOOD_DATA", checkout().parent / "shared" / "data"))
+    folder = DATA
     if not folder.is_dir():
         pytest.skip(f"no labelled data: set MULTIMOOD_DATA to its folder ({folder} does not exist)")
     return folder
