@@ -1,7 +1,7 @@
 """What the three encoders share: fetching media, and saying "here is the vector" or "missing, because"."""
 
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +11,10 @@ from multimood.bus.envelope import Output, output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import InvalidMediaError, NotFoundError
 from multimood.media.errors import MediaError, MediaFault
-from multimood.store import Store
 from multimood.topics import Topic
+
+if TYPE_CHECKING:  # only who fetches has the store's packages
+    from multimood.store import Store
 
 EMBEDDING_TOPIC: Final = MappingProxyType(
     {
@@ -55,7 +57,7 @@ def reason_of(error: MediaError) -> pb.MissingReason:
     return _BY_FAULT[error.reason]
 
 
-async def fetch(store: Store, ref: pb.MediaRef, context: pb.Context, limit_bytes: int) -> bytes:
+async def fetch(store: "Store", ref: pb.MediaRef, context: pb.Context, limit_bytes: int) -> bytes:
     """Read a referenced object of the utterance's tenant.
 
     Raises MissingMediaError when the reference or what is behind it can never be used, UnavailableError when the store
