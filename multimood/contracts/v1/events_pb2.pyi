@@ -416,11 +416,17 @@ class Escalation(_message.Message):
     def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., level: _Optional[_Union[RiskLevel, str]] = ..., raised_at_us: _Optional[int] = ..., rules: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ...) -> None: ...
 
 class Conversation(_message.Message):
-    __slots__ = ("context", "turns", "steps")
+    __slots__ = ("context", "turns", "steps", "emotion", "strategy", "revision")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     TURNS_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
+    EMOTION_FIELD_NUMBER: _ClassVar[int]
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
     context: Context
     turns: _containers.RepeatedCompositeFieldContainer[Turn]
     steps: int
-    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., turns: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ..., steps: _Optional[int] = ...) -> None: ...
+    emotion: _containers.RepeatedCompositeFieldContainer[Probability]
+    strategy: str
+    revision: int
+    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., turns: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ..., steps: _Optional[int] = ..., emotion: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ..., strategy: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
