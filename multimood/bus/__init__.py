@@ -6,6 +6,7 @@ letters with the original bytes, order per conversation, trace context, graceful
 
 from multimood.bus.delivery import Bus, Delivery, Processor
 from multimood.bus.envelope import Event, Output, event_id, output
+from multimood.bus.following import Following
 from multimood.bus.handler import Handler
 from multimood.bus.hops import HopClock
 from multimood.bus.joining import JoinedParts, Joining, Part
@@ -19,6 +20,7 @@ __all__ = [
     "Delivery",
     "Event",
     "Follower",
+    "Following",
     "Handler",
     "HopClock",
     "JoinedParts",
