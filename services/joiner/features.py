@@ -9,6 +9,7 @@ from multimood import topics
 from multimood.bus.envelope import Event, Output, output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.encoding import topic_of
+from multimood.safety.risk import outranks
 
 SERVICE = "joiner"
 
@@ -42,7 +43,9 @@ def required(parts: Parts) -> Collection[str] | None:
 
 
 def prefer(new: Event[Message], old: Event[Message]) -> bool:
-    """Of two parts of one kind, a vector beats a "missing"; else the first stays."""
+    """Of two parts of one kind, a vector beats a "missing" and a graver verdict a milder one; else the first stays."""
+    if isinstance(new.message, pb.Screening) and isinstance(old.message, pb.Screening):
+        return outranks(new.message.level, old.message.level)
     return bool(getattr(old.message, "missing", 0)) and not getattr(new.message, "missing", 0)
 
 
