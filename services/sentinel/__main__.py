@@ -1,0 +1,21 @@
+import sys
+
+from multimood.bus import Worker, WorkerSettings, run_worker
+from multimood.safety import Screener, VettedReplies
+from services.sentinel.agent import INPUTS, SERVICE, processor
+from services.sentinel.settings import SentinelSettings
+
+SWITCH_S = 0.001
+"""A long text on the side thread gives the interpreter back so often; the default of 5 ms would add up to tens."""
+
+
+def make(settings: WorkerSettings) -> Worker:
+    """Wire the service."""
+    sys.setswitchinterval(SWITCH_S)
+    own = SentinelSettings()
+    screener, replies = Screener.load(own.rules, own.weights), VettedReplies.load(own.replies)
+    return Worker(SERVICE, INPUTS, lambda bus: processor(bus, screener, replies, own), settings=settings)
+
+
+if __name__ == "__main__":
+    run_worker(SERVICE, "Screens what people say for crises, and answers them.", make, (SentinelSettings,))

@@ -1,0 +1,114 @@
+"""The sentinel on the bus: events in; escalation, vetted reply and screening out, in this order.
+
+Why this order, and why nothing but the broker is needed:
+
+- The screening is what the joiner waits for. Published last, it lets nobody go on before the crisis reply is durable,
+  so the responder, which follows the replies, can never be first with another one.
+- The escalation comes before the reply: a human who has to act is told first. It takes one round trip to the broker.
+- The input is acknowledged after the last output. A crash after the escalation: the record is read again, the
+  escalation is known (recovered from its topic) and not repeated, the reply and the screening follow. After the reply:
+  only the screening follows. After the screening: nothing is repeated. Before anything: everything is done, late.
+- If that takes longer than the joiner waits, the utterance goes on as "unscreened". The responder then finds the
+  reply and keeps silent; or it has answered with its own vetted text, and the sentinel, which follows the replies too,
+  publishes screening and escalation but no second reply.
+- A replay is screened again rather than recognised by its id: it costs microseconds, and what is published is what the
+  bus lacks. So an utterance whose words differ from its transcript, in whatever order they come, ends with the graver
+  verdict, and a crisis in either is escalated.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from google.protobuf.message import Message
+
+from multimood import topics
+from multimood.bus import Bus, Event, Following, Handler, HopClock, Output, Processor
+from multimood.clock import now_us
+from multimood.contracts.v1 import events_pb2 as pb
+from multimood.safety import Screener, VettedReplies
+from multimood.telemetry import current_traceparent, meter
+from services.sentinel.answer import Opinion, outputs_of
+from services.sentinel.said import Said
+from services.sentinel.settings import SentinelSettings
+from services.sentinel.words import Wordless, words_of
+
+logger = logging.getLogger(__name__)
+
+SERVICE = "sentinel"
+INPUTS = (topics.UTTERANCE, topics.TRANSCRIPT, topics.REPLY)
+RECOVERS = ((topics.ESCALATION, 2_000), (topics.REPLY, 4_000), (topics.SCREENING, 4_000))
+
+_screenings = meter().create_counter("multimood.screenings", description="Screenings by level")
+_escalation = meter().create_histogram(
+    "multimood.escalation.duration", unit="ms", description="Words received to escalation durable"
+)
+
+
+class Sentinel:
+    """Screens events and publishes what the bus does not know yet."""
+
+    def __init__(self, bus: Bus, screener: Screener, replies: VettedReplies, settings: SentinelSettings) -> None:
+        self._bus = bus
+        self._screener = screener
+        self._replies = replies
+        self._inline_chars = settings.inline_chars
+        # One thread: long texts wait for each other, never the short ones for them.
+        self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="screen")
+        self._said = Said()
+
+    def learn(self, event: Event[Message]) -> None:
+        """Take note of a record of a topic that the sentinel writes, whoever wrote it."""
+        self._said.add(event.message)
+
+    async def handle(self, event: Event[Message]) -> Sequence[Output]:
+        """Screen the event's words and publish what follows; gives nothing that is left to publish."""
+        message, clock = event.message, HopClock.of(SERVICE, event)
+        assert isinstance(message, (pb.Utterance, pb.Transcript))
+        words = words_of(message)
+        if words is None:
+            return ()
+        opinion = await self._opinion(words, message.context.locale)
+        traceparent = current_traceparent() or event.traceparent
+        for out in outputs_of(message.context, opinion, self._replies, clock.hop(), now_us()):
+            if self._said.lacks(out.message):
+                await self._bus.emit((out,), traceparent)
+                self._said.add(out.message)
+                self._measure(event, out)
+        return ()
+
+    async def _opinion(self, words: str | Wordless, locale: str) -> Opinion:
+        if isinstance(words, Wordless):
+            return Opinion.on_nothing(words, self._screener.version)
+        if len(words) <= self._inline_chars:
+            return Opinion.of(self._screener.screen(words, locale))
+        loop = asyncio.get_running_loop()
+        return Opinion.of(await loop.run_in_executor(self._aside, self._screener.screen, words, locale))
+
+    @staticmethod
+    def _measure(event: Event[Message], out: Output) -> None:
+        match out.message:
+            case pb.Screening(level=level):
+                _screenings.add(1, {"level": pb.RiskLevel.Name(level)})
+            case pb.Escalation(context=context, level=level):
+                _escalation.record((now_us() - event.received_at_us) / 1000)
+                logger.warning(
+                    "escalated",
+                    extra={"utterance_id": context.utterance_id, "level": pb.RiskLevel.Name(level)},
+                )
+
+
+def processor(bus: Bus, screener: Screener, replies: VettedReplies, settings: SentinelSettings) -> Processor:
+    """The sentinel's processor."""
+    sentinel = Sentinel(bus, screener, replies, settings)
+    handler = Handler(
+        SERVICE,
+        bus,
+        sentinel.handle,
+        owns=(),
+        recovers=RECOVERS,
+        on_recovered=sentinel.learn,
+        concurrency=settings.concurrency,
+    )
+    return Following(handler, topics.REPLY)
