@@ -1,6 +1,6 @@
 # Everything a person does with this project. `make` lists it; nothing but git and make has to be installed first.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick lint types protos lock clean
+.PHONY: help setup demo test quick lint types protos lock train-env bench clean
 SHELL := /bin/bash
 PY := .venv/bin/python
 # One core per process: the parts of the system share the machine.
@@ -44,9 +44,15 @@ types: setup ## mypy --strict
 protos: setup ## generate multimood/contracts from protos/
 	@tools/protos.sh
 
+train-env: setup ## make .venv-train for `.venv-train/bin/multimood train ...` (several GB: torch)
+	@tools/train-env.sh
+
+bench: setup ## what our own code adds per hop, beside a bare echo (a few minutes)
+	@$(PY) -m benchmarks.pipeline
+
 lock: ## resolve requirements/*.txt anew from pyproject.toml
 	@tools/lock.sh
 
 clean: ## remove what set-up and tests made (running systems first: multimood down)
 	@[ ! -x .venv/bin/multimood ] || .venv/bin/multimood down
-	rm -rf .venv .venv-triton .tools .data .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-triton .venv-train .tools .data .mypy_cache .ruff_cache .hypothesis
