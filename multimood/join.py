@@ -41,6 +41,7 @@ class Join(Generic[P, T]):
     `required(parts)` tells which kinds make a key complete, or None while that is not known (its anchor, the part that
     announces the others, has not arrived). A key that is anchored ends `deadline_s` after its anchor came; one that is
     not waits `orphan_s` for it. With more than `capacity` keys pending the oldest ends early, so memory is bounded.
+    A key that closed with parts for which `ends` does not hold begins anew with its next part.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Join(Generic[P, T]):
         orphan_s: float,
         capacity: int,
         prefer: Callable[[P, P], bool] = lambda _new, _old: False,
+        ends: Callable[[Mapping[Kind, P]], bool] = lambda _parts: True,
         remembers: int = 200_000,
     ) -> None:
         self._required = required
@@ -58,12 +60,18 @@ class Join(Generic[P, T]):
         self._orphan_s = orphan_s
         self._capacity = capacity
         self._prefer = prefer
+        self._ends = ends
         self._pending: dict[str, _Pending[P, T]] = {}
         self._deadlines: list[tuple[float, str]] = []
         self._ended = SeenIds(remembers)
 
     def __len__(self) -> int:
         return len(self._pending)
+
+    @property
+    def held(self) -> int:
+        """Tickets of the pending keys."""
+        return sum(len(pending.tickets) for pending in self._pending.values())
 
     def end(self, key: str) -> None:
         """Note that `key` was joined before, by an earlier life of ours."""
@@ -117,7 +125,8 @@ class Join(Generic[P, T]):
 
     def _close(self, key: str, *, complete: bool) -> Joined[P, T]:
         pending = self._pending.pop(key)
-        self._ended.add(key)
+        if self._ends(pending.parts):
+            self._ended.add(key)
         return Joined(key, pending.parts, tuple(pending.tickets), complete)
 
 

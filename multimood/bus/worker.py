@@ -51,7 +51,8 @@ class WorkerSettings:
 class Worker:
     """Consumes `inputs` in the group of `service` and hands every partition's records to the processor.
 
-    `build` makes the processor once the bus is there; `checks` are asked by /readyz beside the worker's own.
+    `build` makes the processor once the bus is there; `checks` are asked by /readyz beside the worker's own. `holds`
+    counts the records that wait for something outside of this process: having no others is no stall.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Worker:
         settings: WorkerSettings | None = None,
         checks: Mapping[str, Callable[[], Awaitable[bool]]] | None = None,
         on_stop: Sequence[Callable[[], Awaitable[None]]] = (),
+        holds: Callable[[], int] = lambda: 0,
     ) -> None:
         self.service = service
         self.inputs = tuple(inputs)
@@ -70,6 +72,7 @@ class Worker:
         self.processor = build(Bus(self._emit, self._dead_letter))
         self._checks = dict(checks or {})
         self._on_stop = on_stop
+        self._holds = holds
         self._stop = asyncio.Event()
         self._draining = False
         self._recovered: set[tuple[int, int]] = set()
@@ -259,7 +262,7 @@ class Worker:
             return {"not_crashed": not self._app.crashed}
         trackers = consumer._trackers.values()  # noqa: SLF001
         position = sum(tracker.position for tracker in trackers)
-        if position != self._progress[0] or not consumer.pending:
+        if position != self._progress[0] or consumer.pending <= self._holds():
             self._progress = (position, time.monotonic())
         return {"not_crashed": not self._app.crashed, "progressing": time.monotonic() - self._progress[1] < STALL_S}
 
