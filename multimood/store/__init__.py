@@ -1,7 +1,20 @@
 """The S3 store: media by reference, and the experience log. Every service uses this one client."""
 
 from multimood.store.client import ObjectInfo, Store
-from multimood.store.errors import MissingObjectError, RefusedReferenceError, StoreUnavailableError
+from multimood.store.errors import (
+    ChangedObjectError,
+    MissingObjectError,
+    RefusedReferenceError,
+    StoreUnavailableError,
+)
 from multimood.store.reference import media_key
 
-__all__ = ["MissingObjectError", "ObjectInfo", "RefusedReferenceError", "Store", "StoreUnavailableError", "media_key"]
+__all__ = [
+    "ChangedObjectError",
+    "MissingObjectError",
+    "ObjectInfo",
+    "RefusedReferenceError",
+    "Store",
+    "StoreUnavailableError",
+    "media_key",
+]

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -20,7 +21,7 @@ from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import MultimoodError
 from multimood.media.errors import MediaError, MediaFault
 from multimood.settings import StoreSettings
-from multimood.store.errors import MissingObjectError, StoreUnavailableError
+from multimood.store.errors import ChangedObjectError, MissingObjectError, StoreUnavailableError
 from multimood.store.reference import check_reference
 from multimood.telemetry import meter
 
@@ -29,6 +30,9 @@ T = TypeVar("T")
 SINGLE_PUT_BYTES: Final = 5 << 20
 """S3's smallest part. What we put goes in one request: the part is as large as the object when that is more."""
 _ABSENT: Final = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchObject", "ResourceNotFound"})
+_CHANGED: Final = frozenset({HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT})
+_REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_PRESIGNED_FOR: Final = timedelta(minutes=5)
 _DENIED: Final = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"})
 
 _duration = meter().create_histogram("multimood.store.duration", unit="ms", description="Calls of the S3 store")
@@ -137,6 +141,44 @@ class Store:
         """Read an object whose key is our own. Raises MediaError when it is larger than `limit`, else like `get`."""
         return await self._run("read", lambda: self._download(bucket, key, limit))
 
+    async def read_version(self, bucket: str, key: str, *, limit: int) -> tuple[bytes, str]:
+        """Read an object of our own and the tag of what was read, for `put_version`. Raises like `read`."""
+
+        def call() -> tuple[bytes, str]:
+            with closing(self._client.get_object(bucket, key)) as response:
+                data = _within(response, limit)
+                response.release_conn()
+                tag = str(response.headers.get("ETag") or "")
+            if not tag:
+                raise StoreUnavailableError("bad_answer", f"{self._endpoint} gave an object without an ETag")
+            return data, tag
+
+        return await self._run("read", call)
+
+    async def put_version(self, bucket: str, key: str, data: bytes, media_type: str, *, replaces: str) -> None:
+        """Write an object only if it still is what `read_version` read (its tag; empty: there must be none yet).
+
+        Without that, a writer that was suspended in the middle of a call would undo what its successor wrote. A store
+        that knows no conditional writes (it answers 501) is written to without. Raises ChangedObjectError,
+        StoreUnavailableError.
+        """
+        condition = {"If-Match": replaces} if replaces else {"If-None-Match": "*"}
+
+        def call() -> None:
+            # The SDK's own put takes no conditions.
+            url = self._client.get_presigned_url("PUT", bucket, key, expires=_PRESIGNED_FOR)
+            described = {"Content-Type": media_type}
+            answer = self._pool.request("PUT", url, body=data, headers=described | condition)
+            if answer.status == HTTPStatus.NOT_IMPLEMENTED:
+                answer = self._pool.request("PUT", url, body=data, headers=described)
+            if answer.status in _CHANGED or (replaces and answer.status == HTTPStatus.NOT_FOUND):
+                raise ChangedObjectError
+            if answer.status != HTTPStatus.OK:
+                reason = "denied" if answer.status in _REFUSED else "bad_answer"
+                raise StoreUnavailableError(reason, f"{self._endpoint} answered a conditional PUT with {answer.status}")
+
+        await self._run("put", call)
+
     async def put_file(self, bucket: str, key: str, path: Path, media_type: str) -> None:
         """Write a file, in parts when it is large, within a minute. Raises StoreUnavailableError and OSError."""
 
@@ -178,12 +220,7 @@ class Store:
 
     def _download(self, bucket: str, key: str, limit: int) -> bytes:
         with closing(self._client.get_object(bucket, key)) as response:
-            announced = int(response.headers.get("Content-Length") or 0)
-            if announced > limit:
-                raise MediaError(MediaFault.TOO_LARGE, f"{announced} bytes, allowed are {limit}")
-            data: bytes = response.read(limit + 1)
-            if len(data) > limit:
-                raise MediaError(MediaFault.TOO_LARGE, f"more than the {limit} bytes allowed")
+            data = _within(response, limit)
             response.release_conn()
             return data
 
@@ -200,6 +237,17 @@ class Store:
             raise
         finally:
             _duration.record((time.perf_counter() - started) * 1000, {"operation": operation})
+
+
+def _within(response: Any, limit: int) -> bytes:
+    """The body of an answer, of at most `limit` bytes."""
+    announced = int(response.headers.get("Content-Length") or 0)
+    if announced > limit:
+        raise MediaError(MediaFault.TOO_LARGE, f"{announced} bytes, allowed are {limit}")
+    data: bytes = response.read(limit + 1)
+    if len(data) > limit:
+        raise MediaError(MediaFault.TOO_LARGE, f"more than the {limit} bytes allowed")
+    return data
 
 
 def _typed(call: Callable[[], T], endpoint: str) -> T:

@@ -27,3 +27,12 @@ class StoreUnavailableError(UnavailableError):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
+
+
+class ChangedObjectError(UnavailableError):
+    """Somebody else wrote the object since it was read: read it again, and decide again."""
+
+    code = "object_changed"
+
+    def __init__(self) -> None:
+        super().__init__("the object is no longer the one that was read")
