@@ -1,0 +1,214 @@
+"""The sentinel as a process on a real broker, and on nothing else: there is no Triton, no store and no LLM here."""
+
+import asyncio
+import secrets
+import statistics
+import time
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+from bus_log import counts, messages_of, records_of
+from google.protobuf.message import Message
+from service_process import Process, ends
+
+from multimood import topics
+from multimood.bus import Publisher
+from multimood.bus.admin import apply_topics
+from multimood.contracts.v1 import events_pb2 as pb
+from multimood.local.kafka import KafkaServer
+from multimood.safety import VettedReplies
+from multimood.settings import KafkaSettings
+from multimood.topics import Topic
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+CRISIS = "zq canary I am going to kill myself tonight"
+NOWHERE = {
+    "MULTIMOOD_TRITON_URL": "127.0.0.1:9",
+    "MULTIMOOD_S3_ENDPOINT": "127.0.0.1:9",
+    "MULTIMOOD_RESPONDER_OPENAI_URL": "http://127.0.0.1:9/v1",
+}
+
+Start = Callable[[], AbstractAsyncContextManager[Process]]
+
+
+@pytest.fixture(scope="module")
+def broker(kafka: KafkaServer) -> KafkaSettings:
+    settings = KafkaSettings(brokers=f"127.0.0.1:{kafka.port}", partitions=2)
+    apply_topics(settings)
+    return settings
+
+
+@pytest.fixture
+async def platform(broker: KafkaSettings) -> AsyncIterator[Publisher]:
+    publisher = Publisher(broker, "platform")
+    await publisher.start()
+    yield publisher
+    await publisher.stop()
+
+
+@pytest.fixture
+def sentinel(broker: KafkaSettings, tmp_path: Path) -> Start:
+    group = f"t{secrets.token_hex(4)}"
+    return lambda: Process("sentinel", broker, tmp_path, group, **NOWHERE)
+
+
+def utterances(count: int, text: str = CRISIS, locale: str = "en-GB", **fields: object) -> list[pb.Utterance]:
+    run = secrets.token_hex(4)
+    return [
+        pb.Utterance(
+            context=pb.Context(
+                tenant="t", conversation_id=f"{run}-{number % 7}", utterance_id=f"{run}-u{number}", locale=locale
+            ),
+            **{"manifest": [pb.MODALITY_TEXT], "text": text, **fields},
+        )
+        for number in range(count)
+    ]
+
+
+def ids(said: Collection[pb.Utterance]) -> set[str]:
+    return {one.context.utterance_id for one in said}
+
+
+async def reached(broker: KafkaSettings, topic: Topic, wanted: set[str], within_s: float = 40.0) -> list[Message]:
+    deadline = time.monotonic() + within_s
+    while True:
+        found = await messages_of(broker.brokers, topic, wanted)
+        if set(counts(found)) == wanted:
+            return found
+        assert time.monotonic() < deadline, f"{len(set(counts(found)))} of {len(wanted)} on {topic.name}"
+        await asyncio.sleep(0.1)
+
+
+async def once(broker: KafkaSettings, topic: Topic, wanted: set[str]) -> list[Message]:
+    """Wait until every utterance has its record; then there must be one of each."""
+    found = await reached(broker, topic, wanted)
+    assert len(found) == len(wanted)
+    return found
+
+
+async def test_a_crisis_needs_the_broker_alone(broker: KafkaSettings, platform: Publisher, sentinel: Start) -> None:
+    said = utterances(1)[0]
+    async with sentinel() as process:
+        await platform.publish(topics.UTTERANCE, said)
+        (screening,) = await once(broker, topics.SCREENING, ids([said]))
+        (escalation,) = await once(broker, topics.ESCALATION, ids([said]))
+        (reply,) = await once(broker, topics.REPLY, ids([said]))
+        assert await process.drained() == 0
+    assert screening.level == escalation.level == pb.RISK_LEVEL_IMMINENT
+    assert reply.source == pb.REPLY_SOURCE_VETTED_CRISIS
+    assert reply.text == VettedReplies.load().reply("imminent", "en-GB").text
+    # What was said is in none of the records, logs and spans that were made of it.
+    for place in (str(escalation), str(screening), str(reply), process.log.read_text(), process.spans()):
+        assert "canary" not in place
+
+
+async def test_the_same_event_again_has_no_second_outcome(
+    broker: KafkaSettings, platform: Publisher, sentinel: Start
+) -> None:
+    said = utterances(3)
+    async with sentinel():
+        for _ in range(3):
+            for one in said:
+                await platform.publish(topics.UTTERANCE, one)
+        last = utterances(7, "The garden is doing well")  # of every conversation, hence behind the rest
+        for one in last:
+            await platform.publish(topics.UTTERANCE, one)
+        await once(broker, topics.SCREENING, ids(last))
+        for topic in (topics.ESCALATION, topics.REPLY, topics.SCREENING):
+            await once(broker, topic, ids(said))
+    assert not await messages_of(broker.brokers, topics.ESCALATION, ids(last))
+    assert not await messages_of(broker.brokers, topics.REPLY, ids(last))
+
+
+async def test_killed_again_and_again_it_answers_everyone_once(
+    broker: KafkaSettings, platform: Publisher, sentinel: Start
+) -> None:
+    said = utterances(200)
+    for round_ in range(2):
+        async with sentinel() as process:
+            part = said[round_ * 100 : (round_ + 1) * 100]
+            sending = asyncio.gather(*(platform.publish(topics.UTTERANCE, one) for one in part))
+            while not await messages_of(broker.brokers, topics.ESCALATION, ids(part)):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            process.kill()
+            await sending
+    async with sentinel():
+        for topic in (topics.ESCALATION, topics.REPLY, topics.SCREENING):
+            await once(broker, topic, ids(said))
+
+
+@pytest.mark.parametrize("durable", [1, 2])
+async def test_what_was_durable_before_a_crash_is_not_said_again(
+    broker: KafkaSettings, platform: Publisher, sentinel: Start, durable: int
+) -> None:
+    said = utterances(1)[0]
+    escalation = pb.Escalation(context=said.context, level=pb.RISK_LEVEL_IMMINENT)
+    reply = pb.Reply(context=said.context, source=pb.REPLY_SOURCE_VETTED_CRISIS)
+    before = [(topics.ESCALATION, escalation), (topics.REPLY, reply)][:durable]
+    for topic, message in before:
+        await platform.publish(topic, message)
+    await platform.publish(topics.UTTERANCE, said)
+    async with sentinel():
+        await once(broker, topics.SCREENING, ids([said]))
+        await once(broker, topics.ESCALATION, ids([said]))
+        await once(broker, topics.REPLY, ids([said]))
+
+
+async def test_a_reply_given_while_it_runs_is_noticed(
+    broker: KafkaSettings, platform: Publisher, sentinel: Start
+) -> None:
+    """The responder's fallback for an utterance whose transcript was late."""
+    heard = utterances(1, "", manifest=[pb.MODALITY_AUDIO])[0]
+    async with sentinel():
+        await platform.publish(topics.UTTERANCE, heard)
+        warm = utterances(1)
+        await platform.publish(topics.UTTERANCE, warm[0])
+        await once(broker, topics.SCREENING, ids(warm))
+        fallback = pb.Reply(context=heard.context, source=pb.REPLY_SOURCE_VETTED_FALLBACK, reason="unscreened")
+        await platform.publish(topics.REPLY, fallback)
+        await asyncio.sleep(1)
+        await platform.publish(topics.TRANSCRIPT, pb.Transcript(context=heard.context, text=CRISIS))
+        await once(broker, topics.SCREENING, ids([heard]))
+        await once(broker, topics.ESCALATION, ids([heard]))
+        (reply,) = await once(broker, topics.REPLY, ids([heard]))
+    assert reply.reason == "unscreened"
+
+
+async def test_a_human_hears_of_it_within_the_budget(
+    broker: KafkaSettings, platform: Publisher, sentinel: Start
+) -> None:
+    """Crises one by one, with long texts in between: 100 ms from the utterance's record to the escalation's."""
+    said = utterances(150)
+    long = utterances(6, "the quick brown fox " * 4_000)
+    async with sentinel():
+        warm = utterances(7)  # of every partition: taking one over is no part of the budget
+        for one in warm:
+            await platform.publish(topics.UTTERANCE, one)
+        await once(broker, topics.SCREENING, ids(warm))
+        for number, one in enumerate(said):
+            if number % 25 == 0:
+                await platform.publish(topics.UTTERANCE, long[number // 25])
+            await platform.publish(topics.UTTERANCE, one)
+            await asyncio.sleep(0.02)
+        await once(broker, topics.ESCALATION, ids(said))
+    at: dict[str, dict[str, int]] = {}
+    for record in await records_of(broker.brokers, [topics.UTTERANCE.name, topics.ESCALATION.name]):
+        subject = dict(record.headers)["ce_subject"].decode()
+        at.setdefault(subject, {})[record.topic] = record.timestamp
+    spent = [
+        at[one.context.utterance_id][topics.ESCALATION.name] - at[one.context.utterance_id][topics.UTTERANCE.name]
+        for one in said
+    ]
+    assert statistics.median(spent) <= 30, spent
+    assert sorted(spent)[-2] <= 100, spent
+
+
+async def test_files_that_cannot_work_end_the_process_with_2(tmp_path: Path) -> None:
+    for name in ("RULES", "WEIGHTS", "REPLIES"):
+        code, said = await ends("sentinel", **{f"MULTIMOOD_SENTINEL_{name}": str(tmp_path / f"no-{name}")})
+        assert code == 2, said
+        assert f"no-{name}".encode() in said
+        assert b"Traceback" not in said

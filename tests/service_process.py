@@ -1,0 +1,91 @@
+"""A service as the process it is in production: started with an environment, asked for its health, killed, drained."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Self
+
+from aiohttp import ClientSession
+
+from multimood.local.ports import assign
+from multimood.local.services import SERVICES, ServiceProcess
+from multimood.settings import KafkaSettings
+
+READY_WITHIN_S = 60.0
+
+
+class Process:
+    """`python -m services.<name>` on a broker, in consumer groups of its own."""
+
+    def __init__(self, name: str, kafka: KafkaSettings, folder: Path, group: str, **env: str) -> None:
+        port = assign([f"{name}.health"])[f"{name}.health"]
+        self.log = folder / f"{name}.log"
+        self.health = f"http://127.0.0.1:{port}"
+        self.telemetry = folder / "telemetry"
+        environment = {
+            **os.environ,
+            "MULTIMOOD_KAFKA_BROKERS": kafka.brokers,
+            "MULTIMOOD_KAFKA_GROUP_PREFIX": group,
+            "MULTIMOOD_KAFKA_SESSION_TIMEOUT_S": "6",
+            "MULTIMOOD_HEALTH_PORT": str(port),
+            "MULTIMOOD_TELEMETRY_FOLDER": str(self.telemetry),
+            "OMP_NUM_THREADS": "1",
+            **env,
+        }
+        service = next(service for service in SERVICES if service.name == name)
+        self._process = ServiceProcess(service, self.log, port, environment)
+
+    async def __aenter__(self) -> Self:
+        self._process.start()
+        await self.ready()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await asyncio.to_thread(self._process.stop)
+
+    async def ready(self) -> None:
+        """Wait until it may be given work."""
+        for _ in range(int(READY_WITHIN_S / 0.1)):
+            if await asyncio.to_thread(self._process.ready):
+                return
+            assert self._process.child is not None
+            assert self._process.child.exit_code() is None, self.log.read_text()
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"not ready:\n{self.log.read_text()[-4000:]}")
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self._process.child is not None
+        self._process.child.identity.send(signal.SIGKILL)
+
+    async def drained(self) -> int | None:
+        """SIGTERM; gives the exit code."""
+        await asyncio.to_thread(self._process.stop)
+        assert self._process.child is not None
+        return self._process.child.exit_code()
+
+    async def metrics(self) -> str:
+        """What it exposes to Prometheus."""
+        async with ClientSession() as session:
+            return await (await session.get(f"{self.health}/metrics")).text()
+
+    def spans(self) -> str:
+        """What it traced, as it lies on the disk."""
+        return "".join(path.read_text() for path in self.telemetry.glob("*.jsonl"))
+
+
+async def ends(name: str, **env: str) -> tuple[int | None, bytes]:
+    """Start a service that cannot work; gives its exit code and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", f"services.{name}", env={**os.environ, **env},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(), 30)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+    return process.returncode, said
