@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,12 @@ class PartitionTail:
         """Disconnect."""
         if self._reader is not None:
             await self._reader.stop()
+
+    async def missing(self, topics: Iterable[Topic]) -> list[str]:
+        """Name those that are not on the broker."""
+        assert self._reader is not None, "start() first"
+        there = await self._reader.topics()
+        return sorted({topic.name for topic in topics} - there)
 
     async def read(self, topic: Topic, partition: int, last: int | None = None) -> AsyncIterator[Any]:
         """Yield the raw records of a partition that exist now: the `last` so many, or all."""

@@ -132,21 +132,28 @@ class Worker:
         return 1 if failed else 0
 
     async def _connect(self) -> None:
-        """Wait for the broker: it may come up after us."""
+        """Wait for the broker and its topics: they may come up after us.
+
+        A consumer of a topic that is not there yet looks healthy, and learns of it up to five minutes after it is made.
+        """
+        needed = (*self.inputs, *(topic for topic, _ in self.processor.recovers))
         pause = 0.2
         while not self._stop.is_set():
             try:
                 await self._tail.start()
+                missing = await self._tail.missing(needed)
             except (KafkaError, OSError) as error:
                 logger.warning(
                     "waiting for the broker", extra={"brokers": self.settings.kafka.brokers, "cause": code_of(error)}
                 )
-                await self._tail.stop()
-                with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), pause)
-                pause = min(2 * pause, 5.0)
             else:
-                return
+                if not missing:
+                    return
+                logger.warning("waiting for topics: run `multimood topics apply`", extra={"missing": missing})
+            await self._tail.stop()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), pause)
+            pause = min(2 * pause, 5.0)
 
     async def _crashed(self) -> None:
         while not self._app.crashed:  # noqa: ASYNC110 - Faust sets a flag and tells nobody
