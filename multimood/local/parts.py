@@ -82,4 +82,4 @@ def _server(name: str, folder: DataFolder, ports: Mapping[str, int]) -> Part:
     from multimood.local.triton import TritonServer  # noqa: PLC0415 - needs what only Triton's own set-up made
 
     triton = TritonServer(log=log, ports=ports)
-    return Part(triton, "server", ports["triton.grpc"], start_within_s=240.0)
+    return Part(triton, "server", ports["triton.grpc"], start_within_s=240.0, heal=triton.heal)

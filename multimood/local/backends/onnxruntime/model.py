@@ -1,0 +1,97 @@
+"""A Python-based Triton backend named `onnxruntime`: ONNX Runtime's Python API serves <model>/<version>/model.onnx.
+
+It stands in for NVIDIA's C++ backend of that name, and reads the same config.pbtxt: batching, thread counts, KIND_GPU.
+It has neither automatic completion of configurations nor optional inputs. Triton imports it in the server's own
+environment.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]  # Triton's own, at run time
+from numpy.typing import NDArray
+
+Feed = dict[str, NDArray[Any]]
+
+
+class TritonPythonModel:
+    """One instance of one model."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Load the graph."""
+        config = json.loads(args["model_config"])
+        file = config.get("default_model_filename") or "model.onnx"
+        self._inputs = [one["name"] for one in config["input"]]
+        self._outputs = [one["name"] for one in config["output"]]
+        self._batches = config["max_batch_size"] > 0
+        self._session = onnxruntime.InferenceSession(
+            str(Path(args["model_repository"]) / args["model_version"] / file),
+            _options(config.get("parameters", {})),
+            providers=_providers(args),
+        )
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """Answer the requests that Triton gives together, in one run where that is possible."""
+        feeds = [
+            {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self._inputs}
+            for request in requests
+        ]
+        if self._batches and len(feeds) > 1:
+            try:
+                return self._together(feeds)
+            except _failures():  # of one of them: it must not take the others with it
+                pass
+        return [self._alone(feed) for feed in feeds]
+
+    def _together(self, feeds: Sequence[Feed]) -> list[Any]:
+        joined = {name: np.concatenate([feed[name] for feed in feeds]) for name in self._inputs}
+        ends = np.cumsum([len(feed[self._inputs[0]]) for feed in feeds])[:-1]
+        outputs = [np.split(output, ends) for output in self._session.run(self._outputs, joined)]
+        return [self._response(rows) for rows in zip(*outputs, strict=True)]
+
+    def _alone(self, feed: Feed) -> Any:
+        try:
+            return self._response(self._session.run(self._outputs, feed))
+        except _failures() as error:
+            return pb_utils.InferenceResponse(error=_refusal(error, feed))
+
+    def _response(self, values: Sequence[NDArray[Any]]) -> Any:
+        return pb_utils.InferenceResponse(
+            [pb_utils.Tensor(name, value) for name, value in zip(self._outputs, values, strict=True)]
+        )
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: PLC0415 - there is no public name for them
+
+    return (state.Fail, state.InvalidArgument, state.RuntimeException)
+
+
+def _refusal(error: Exception, feed: Feed) -> Any:
+    """Name the tensors, not what is in them; ONNX Runtime's own text may quote a value."""
+    if "allocate memory" in str(error):
+        return pb_utils.TritonError("out of memory", pb_utils.TritonError.UNAVAILABLE)
+    shapes = ", ".join(f"{name} {array.dtype} {list(array.shape)}" for name, array in feed.items())
+    return pb_utils.TritonError(f"the graph cannot be run on {shapes}", pb_utils.TritonError.INVALID_ARG)
+
+
+def _options(parameters: Mapping[str, Mapping[str, str]]) -> Any:
+    options = onnxruntime.SessionOptions()
+    for name, option in (
+        ("intra_op_thread_count", "intra_op_num_threads"),
+        ("inter_op_thread_count", "inter_op_num_threads"),
+    ):
+        if name in parameters:
+            setattr(options, option, int(parameters[name]["string_value"]))
+    return options
+
+
+def _providers(args: Mapping[str, str]) -> list[Any]:
+    available = onnxruntime.get_available_providers()
+    if args["model_instance_kind"] == "GPU" and "CUDAExecutionProvider" in available:
+        return [("CUDAExecutionProvider", {"device_id": args["model_instance_device_id"]}), "CPUExecutionProvider"]
+    return ["CPUExecutionProvider"]
