@@ -11,7 +11,6 @@ import pytest
 from kafka import KafkaAdminClient
 
 from multimood.bus import Worker, WorkerSettings
-from multimood.bus.tail import PartitionTail
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.local.kafka import KafkaServer
 from multimood.local.ports import HOST, assign
@@ -42,18 +41,6 @@ async def checks(port: int) -> dict[str, bool]:
             return json.load(refusal)["checks"]
 
     return await asyncio.to_thread(ask)
-
-
-async def test_missing_names_exactly_what_is_not_there(kafka: KafkaServer) -> None:
-    there, absent = new_topic(), new_topic()
-    make(kafka, there)
-    tail = PartitionTail(KafkaSettings(brokers=f"{HOST}:{kafka.port}"))
-    await tail.start()
-    try:
-        assert await tail.missing([there, absent]) == [absent.name]
-        assert await tail.missing([absent]) == [absent.name], "asking must not create it"
-    finally:
-        await tail.stop()
 
 
 async def test_is_not_ready_before_its_topics_and_ready_soon_after(kafka: KafkaServer) -> None:
