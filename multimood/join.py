@@ -4,7 +4,7 @@ Nothing is stored beyond memory. A part's ticket (its Kafka record) is acknowled
 durable, so the consumer offset is the state: after a crash the few open parts are read again.
 """
 
-import heapq
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -40,8 +40,12 @@ class Join(Generic[P, T]):
 
     `required(parts)` tells which kinds make a key complete, or None while that is not known (its anchor, the part that
     announces the others, has not arrived). A key that is anchored ends `deadline_s` after its anchor came; one that is
-    not waits `orphan_s` for it. With more than `capacity` keys pending the oldest ends early, so memory is bounded.
-    A key that closed with parts for which `ends` does not hold begins anew with its next part.
+    not waits `orphan_s` for it. With more than `capacity` keys pending some end early, so memory is bounded: those
+    without an anchor first, then those whose time is up next.
+
+    A key without its anchor is dropped rather than ended: should the anchor come after all, it is joined, without the
+    parts that could not wait. Neither is a key ended that closed with parts for which `ends` does not hold: it begins
+    anew with its next part.
     """
 
     def __init__(
@@ -61,35 +65,42 @@ class Join(Generic[P, T]):
         self._capacity = capacity
         self._prefer = prefer
         self._ends = ends
-        self._pending: dict[str, _Pending[P, T]] = {}
-        self._deadlines: list[tuple[float, str]] = []
+        # Two queues instead of a heap: within each all wait equally long, so the first is always the next.
+        self._orphans: OrderedDict[str, _Pending[P, T]] = OrderedDict()
+        self._anchored: OrderedDict[str, _Pending[P, T]] = OrderedDict()
+        self._held = 0
         self._ended = SeenIds(remembers)
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return len(self._orphans) + len(self._anchored)
 
     @property
     def held(self) -> int:
         """Tickets of the pending keys."""
-        return sum(len(pending.tickets) for pending in self._pending.values())
+        return self._held
 
     def end(self, key: str) -> None:
         """Note that `key` was joined before, by an earlier life of ours."""
         self._ended.add(key)
 
+    def reopen(self, key: str) -> None:
+        """Note that what was made of `key` came to nothing: its parts are welcome again."""
+        self._ended.discard(key)
+
     def add(self, key: str, kind: Kind, part: P, ticket: T, now: float) -> Joined[P, T] | None:
         """Take a part. Returns the joined record when this part completed it, else None.
 
-        A part of a key that has ended raises AlreadyJoined: its ticket may be acknowledged at once. Of two parts of one
-        kind the first stays unless `prefer(new, old)`; both tickets wait for the key's end.
+        A part of a key that has ended raises AlreadyJoined: its ticket may be acknowledged as soon as the joined record
+        is durable. Of two parts of one kind the first stays unless `prefer(new, old)`; both tickets wait for the key's
+        end. `now` never goes back.
         """
         if key in self._ended:
             raise AlreadyJoined(key)
-        pending = self._pending.get(key)
+        pending = self._anchored.get(key) or self._orphans.get(key)
         if pending is None:
-            pending = self._pending[key] = _Pending(now + self._orphan_s)
-            heapq.heappush(self._deadlines, (pending.deadline, key))
+            pending = self._orphans[key] = _Pending(now + self._orphan_s)
         pending.tickets.append(ticket)
+        self._held += 1
         held = pending.parts.get(kind)
         if held is None or self._prefer(part, held):
             pending.parts[kind] = part
@@ -99,33 +110,38 @@ class Join(Generic[P, T]):
         if not pending.anchored:
             pending.anchored = True
             pending.deadline = now + self._deadline_s
-            heapq.heappush(self._deadlines, (pending.deadline, key))
+            del self._orphans[key]
+            self._anchored[key] = pending
         if pending.parts.keys() >= set(required):
-            return self._close(key, complete=True)
+            return self._close(key, self._anchored, complete=True)
         return None
 
     def expire(self, now: float) -> Iterator[Joined[P, T]]:
-        """End every key whose time is up, and the oldest ones when too many are pending."""
-        while self._deadlines and (self._deadlines[0][0] <= now or len(self._pending) > self._capacity):
-            deadline, key = heapq.heappop(self._deadlines)
-            pending = self._pending.get(key)
-            if pending is not None and pending.deadline == deadline:
-                yield self._close(key, complete=False)
+        """End every key whose time is up, and more when too many are pending."""
+        for queue in (self._orphans, self._anchored):
+            while queue:
+                key, pending = next(iter(queue.items()))
+                if pending.deadline > now and len(self) <= self._capacity:
+                    break
+                yield self._close(key, queue, complete=False)
 
     def next_deadline(self) -> float | None:
-        """When `expire` has something to do next; it may have nothing to do then."""
-        if len(self._pending) > self._capacity:
+        """When `expire` has something to do next."""
+        if len(self) > self._capacity:
             return 0.0
-        return self._deadlines[0][0] if self._deadlines else None
+        deadlines = [next(iter(queue.values())).deadline for queue in (self._orphans, self._anchored) if queue]
+        return min(deadlines, default=None)
 
     def clear(self) -> None:
         """Forget what is pending (its parts will come again), not what has ended."""
-        self._pending.clear()
-        self._deadlines.clear()
+        self._orphans.clear()
+        self._anchored.clear()
+        self._held = 0
 
-    def _close(self, key: str, *, complete: bool) -> Joined[P, T]:
-        pending = self._pending.pop(key)
-        if self._ends(pending.parts):
+    def _close(self, key: str, queue: OrderedDict[str, _Pending[P, T]], *, complete: bool) -> Joined[P, T]:
+        pending = queue.pop(key)
+        self._held -= len(pending.tickets)
+        if pending.anchored and self._ends(pending.parts):
             self._ended.add(key)
         return Joined(key, pending.parts, tuple(pending.tickets), complete)
 

@@ -19,6 +19,10 @@ class SeenIds:
         if len(self._ids) > self._capacity:
             self._ids.popitem(last=False)
 
+    def discard(self, identity: str) -> None:
+        """Forget an id, if it is known."""
+        self._ids.pop(identity, None)
+
     def __contains__(self, identity: object) -> bool:
         return identity in self._ids
 

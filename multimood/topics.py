@@ -62,6 +62,8 @@ TOPICS: Final = (
 EMBEDDINGS: Final = (EMBEDDING_TEXT, EMBEDDING_AUDIO, EMBEDDING_VIDEO)
 BY_NAME: Final = {topic.name: topic for topic in TOPICS}
 DEAD_LETTER_RETENTION_MS: Final = 30 * DAY_MS
+DEAD_LETTER_ROOM: Final = 64 << 10
+"""By so many bytes a dead letter may be larger than the largest record: it is that record and some headers more."""
 
 
 def key_of(context: pb.Context) -> bytes:

@@ -1,6 +1,7 @@
 """What may be committed: the lowest offset of a partition that is not done yet. Pure."""
 
 from collections import deque
+from dataclasses import dataclass
 
 
 class OffsetTracker:
@@ -10,12 +11,15 @@ class OffsetTracker:
     Offsets are opened in ascending order; holes (compaction, aborted transactions) are skipped over.
     """
 
-    __slots__ = ("_done", "_open", "_position")
+    __slots__ = ("_bytes", "_open", "_position", "_undone", "closed")
 
     def __init__(self, position: int) -> None:
         self._open: deque[int] = deque()
-        self._done: set[int] = set()
+        self._undone: dict[int, int] = {}
+        self._bytes = 0
         self._position = position
+        self.closed = False
+        """The partition was taken away: whatever is not done will be delivered again, here or elsewhere."""
 
     @property
     def position(self) -> int:
@@ -23,22 +27,59 @@ class OffsetTracker:
         return self._open[0] if self._open else self._position
 
     @property
-    def pending(self) -> int:
-        """Opened and not yet below `position`."""
+    def head(self) -> int | None:
+        """The lowest offset that is not done; None when nothing is open."""
+        return self._open[0] if self._open else None
+
+    @property
+    def span(self) -> int:
+        """Records from the lowest open one to the newest: what is read again after a crash."""
         return len(self._open)
 
-    def open(self, offset: int) -> None:
+    @property
+    def held(self) -> int:
+        """Records that are not done."""
+        return len(self._undone)
+
+    @property
+    def held_bytes(self) -> int:
+        """Size of the records that are not done."""
+        return self._bytes
+
+    def open(self, offset: int, size: int = 0) -> None:
         """Take note of a record that was delivered. Raises ValueError when offsets go backwards."""
         if offset < self._position:
             raise ValueError(f"offset {offset} was opened after {self._position - 1}; offsets of a partition ascend")
         self._open.append(offset)
+        self._undone[offset] = size
+        self._bytes += size
         self._position = offset + 1
 
     def done(self, offset: int) -> None:
         """Take note that everything this record caused is durable. Doing it twice is harmless."""
-        opened = self._open
-        if not opened or offset < opened[0]:
+        size = self._undone.pop(offset, None)
+        if size is None:
             return
-        self._done.add(offset)
-        while opened and opened[0] in self._done:
-            self._done.remove(opened.popleft())
+        self._bytes -= size
+        opened = self._open
+        while opened and opened[0] not in self._undone:
+            opened.popleft()
+
+    def close(self) -> None:
+        """Take note that the partition was taken away."""
+        self.closed = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of one partition may be in work. At a limit this partition is not read further; the others are."""
+
+    records: int = 500
+    """Delivered and not done. Enough to keep a service busy, few enough that one flood does not fill its memory."""
+    bytes: int = 16 << 20
+    span: int = 20_000
+    """From the oldest record that is not done to the newest: so many are read again after a crash, at most."""
+
+    def allow(self, tracker: OffsetTracker) -> bool:
+        """Tell whether one more record may be delivered."""
+        return tracker.held < self.records and tracker.held_bytes < self.bytes and tracker.span < self.span

@@ -1,4 +1,4 @@
-"""A record on its way through a service, and the two things a processor may do with the bus."""
+"""A record on its way through a service, and what a processor may do with the bus."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +24,15 @@ class Delivery:
         """Say that everything this record caused is durable; its offset may be committed."""
         self.tracker.done(self.record.offset)
 
+    @property
+    def moved(self) -> bool:
+        """Tell whether the partition was taken away since: the record will be delivered again, here or elsewhere."""
+        return self.tracker.closed
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
 
 @dataclass(frozen=True, slots=True)
 class Bus:
@@ -33,13 +42,16 @@ class Bus:
     """Publish outputs one after another; returns when all are durable. Second argument: the traceparent."""
     dead_letter: Callable[[Delivery, BaseException, int], Awaitable[None]]
     """Put the original bytes into the dead-letter topic (error, attempts); returns when durable."""
+    crash: Callable[[BaseException], None] = _raise
+    """End the process: its records are read again by whoever gets the partitions. For what must not go on unnoticed."""
 
 
 class Processor(Protocol):
-    """The shell around a service's core."""
+    """The shell around a service's core. One that sets `limits` (bus.acks.Limits) bounds its work in a partition."""
 
     recovers: Sequence[tuple[Topic, int | None]]
-    """Topics whose partition is read back after an assignment: the last so many records, or all (None)."""
+    """Topics whose partition is read back after an assignment: at least the last so many records and as far as records
+    will be read again, or all (None)."""
 
     def recover(self, topic: Topic, event: Event[Message]) -> None:
         """Learn from a record this service published before."""

@@ -4,7 +4,7 @@ Event ids are derived from the utterance and the stage, so that a repeated event
 """
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from multimood.errors import InvalidEventError
+from multimood.telemetry import is_traceparent
 from multimood.topics import Topic, key_of
 
 if TYPE_CHECKING:
     from multimood.contracts.v1 import events_pb2 as pb
 
 M = TypeVar("M", bound=Message)
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 
 NAMESPACE: Final = uuid.UUID("5f0c4f5e-6c6d-5d0e-9c53-6d756c74696d")
 ID_LENGTH: Final = 256
@@ -87,11 +88,11 @@ def encode_headers(out: Output, service: str, traceparent: str = "") -> list[tup
     return headers
 
 
-def header(headers: Iterable[tuple[str, bytes]] | None, name: str) -> str:
-    """Text of a header, empty when it is absent or no text."""
+def header(headers: Iterable[tuple[str, bytes | None]] | None, name: str) -> str:
+    """Text of a header, empty when it is absent; never more than 1024 bytes of it."""
     for key, value in headers or ():
         if key == name and value is not None:
-            return bytes(value).decode("utf-8", "replace")[:1024]
+            return bytes(value[:1024]).decode("utf-8", "replace")
     return ""
 
 
@@ -100,12 +101,12 @@ def _valid_id(value: str) -> bool:
 
 
 def decode(
-    topic: Topic, value: bytes | None, headers: Headers, key: bytes | None, received_at_us: int
+    topic: Topic, value: bytes | None, headers: Headers | None, key: bytes | None, received_at_us: int
 ) -> Event[Message]:
     """Decode a record of `topic`.
 
-    Raises InvalidEventError when it is empty, too large, of another schema, undecodable, or lacks a tenant,
-    conversation or utterance id. The error names the fault, never the content.
+    Raises InvalidEventError when it is empty, too large, of another schema, undecodable, lacks a tenant, conversation
+    or utterance id, or has another key than these two. The error names the fault, never the content.
     """
     if value is None:
         raise InvalidEventError(f"a record of {topic.name} has no value")
@@ -128,13 +129,10 @@ def decode(
                 f"a record of {topic.name} has no valid context.{name}: "
                 f"1 to {ID_LENGTH} printable characters without '/'"
             )
-    if key is not None and key != key_of(context):
+    if key != key_of(context):  # without it the conversation's records lie anywhere and never meet
         raise InvalidEventError(f"a record of {topic.name} has a key that is not its '<tenant>/<conversation id>'")
-    identity = header(headers, "ce_id") or output(topic, message).id
-    return Event(topic, message, identity, key_of(context), header(headers, "traceparent"), received_at_us)
-
-
-def dead_letter_headers(headers: Headers | None, fault: Mapping[str, str]) -> list[tuple[str, bytes]]:
-    """The original headers and, beside them, why the record could not be processed (`mm_*`)."""
-    kept = [(name, value) for name, value in headers or () if not name.startswith("mm_")]
-    return [*kept, *((f"mm_{name}", value.encode()) for name, value in fault.items())]
+    declared_id = header(headers, "ce_id")
+    identity = declared_id if _valid_id(declared_id) else output(topic, message).id
+    # Handed on into other headers, so nothing but a trace context may be in it.
+    traceparent = header(headers, "traceparent")
+    return Event(topic, message, identity, key, traceparent if is_traceparent(traceparent) else "", received_at_us)

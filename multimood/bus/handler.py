@@ -1,8 +1,8 @@
 """One event in, its outputs out: the processor behind every service but the joining ones."""
 
-import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 Handle = Callable[[Event[Message]], Awaitable[Sequence[Output]]]
 
 SEEN_IDS = 50_000
-RECOVERED_IDS = 4_000
+ANSWERED = frozenset({"done", "exhausted"})
+MOVED = "moved"
 
 
 class Handler:
@@ -32,6 +33,8 @@ class Handler:
     A record is done when its outputs are durable. Errors: retried inside the policy's budget if they say so, else the
     original bytes go to the dead letters. `answers` names the output that marks an event as dealt with; if that was
     published before (by us or by whoever had the partition), the event is a duplicate and is only acknowledged.
+
+    `capacity` bounds the events held over all partitions; the consumer's limits per partition are met long before.
     """
 
     def __init__(
@@ -46,7 +49,7 @@ class Handler:
         on_recovered: Callable[[Event[Message]], None] | None = None,
         on_exhausted: Handle | None = None,
         concurrency: int = 16,
-        capacity: int = 1_000,
+        capacity: int = 10_000,
         retry: RetryPolicy | None = None,
     ) -> None:
         self.recovers = recovers
@@ -60,8 +63,9 @@ class Handler:
         self._retry = retry or RetryPolicy()
         self._rng = random.Random()  # noqa: S311 - jitter
         self._seen = SeenIds(SEEN_IDS)
+        self._recovered = {topic.name: SeenIds(SEEN_IDS) for topic, _ in recovers}
         self._executor: KeyedExecutor[tuple[Delivery, Event[Message]]] = KeyedExecutor(
-            self._work, concurrency=concurrency, capacity=capacity
+            self._work, concurrency=concurrency, capacity=capacity, on_error=bus.crash
         )
         self._outcomes = meter().create_counter("multimood.events", description="Events by service, topic and outcome")
 
@@ -70,15 +74,19 @@ class Handler:
         """Events waiting or being handled."""
         return self._executor.held
 
-    def recover(self, _topic: Topic, event: Event[Message]) -> None:
+    def recover(self, topic: Topic, event: Event[Message]) -> None:
         """Remember what was answered; hand state records to the service."""
-        self._seen.add(event.id)
+        ids = self._recovered.get(topic.name)
+        if ids is not None:  # else a topic that is followed for its content
+            ids.add(event.id)
         if self._on_recovered is not None:
             self._on_recovered(event)
 
     async def process(self, deliveries: Sequence[Delivery]) -> None:
         """Decode and queue; what cannot be decoded the topic's owner dead-letters and everyone else skips."""
         for delivery in deliveries:
+            if delivery.moved:  # while an earlier one of these waited
+                return
             record = delivery.record
             try:
                 event = decode(delivery.topic, record.value, record.headers, record.key, delivery.received_at_us)
@@ -103,18 +111,29 @@ class Handler:
 
     async def _work(self, item: tuple[Delivery, Event[Message]]) -> None:
         delivery, event = item
-        answer = self._answers(event) if self._answers is not None else None
-        if answer is not None and answer in self._seen:
-            self._count(event.topic, "duplicate")
-            delivery.done()
+        if delivery.moved:
             return
+        outcome = await self._outcome(delivery, event)
+        self._count(event.topic, outcome)
+        if outcome != MOVED:
+            delivery.done()
+
+    async def _outcome(self, delivery: Delivery, event: Event[Message]) -> str:
+        try:
+            answer = self._answers(event) if self._answers is not None else None
+        except Exception as error:  # noqa: BLE001 - see _attempt
+            return await self._to_dead_letters(delivery, event, error, 1)
+        if answer is not None and self._is_answered(answer):
+            return "duplicate"
         with self._span(event) as span:
             outcome = await self._attempt(delivery, event)
             span.set_attribute("multimood.outcome", outcome)
-        if answer is not None:
+        if answer is not None and outcome in ANSWERED:  # a dead letter may be replayed
             self._seen.add(answer)
-        self._count(event.topic, outcome)
-        delivery.done()
+        return outcome
+
+    def _is_answered(self, answer: str) -> bool:
+        return answer in self._seen or any(answer in ids for ids in self._recovered.values())
 
     @contextmanager
     def _span(self, event: Event[Message]) -> Iterator[Span]:
@@ -131,29 +150,46 @@ class Handler:
             yield span
 
     async def _attempt(self, delivery: Delivery, event: Event[Message]) -> str:
-        pauses = self._retry.pauses(self._rng)
+        began = time.monotonic()
+        pauses = self._retry.pauses(self._rng, lambda: time.monotonic() - began)
         attempts = 0
         while True:
             attempts += 1
             try:
-                await self._bus.emit(await self._handle(event), current_traceparent() or event.traceparent)
+                await self._emit(event, await self._handle(event))
             except Exception as error:  # noqa: BLE001 - whatever a handler raises must not lose its record
                 pause = next(pauses, None) if is_retryable(error) else None
+                if delivery.moved:  # another worker has it now, or we get it again: no verdict from this attempt
+                    return MOVED
                 if pause is None:
                     return await self._give_up(delivery, event, error, attempts)
                 logger.info(
                     "will try again", extra={"code": code_of(error), "attempt": attempts, "pause_s": round(pause, 3)}
                 )
-                await asyncio.sleep(pause)
             else:
                 return "done"
+            await self._executor.rest(pause)
+            if delivery.moved:
+                return MOVED
+
+    async def _emit(self, event: Event[Message], outputs: Sequence[Output]) -> None:
+        await self._bus.emit(outputs, current_traceparent() or event.traceparent)
 
     async def _give_up(self, delivery: Delivery, event: Event[Message], error: Exception, attempts: int) -> str:
-        extra = {"code": code_of(error), "attempts": attempts, "topic": event.topic.name, "event_id": event.id}
-        if self._on_exhausted is not None and is_retryable(error):
-            logger.warning("gave up on a dependency", extra=extra)
-            await self._bus.emit(await self._on_exhausted(event), current_traceparent() or event.traceparent)
-            return "exhausted"
-        logger.error("dead letter", extra=extra, exc_info=error)
+        if self._on_exhausted is None or not is_retryable(error):
+            return await self._to_dead_letters(delivery, event, error, attempts)
+        logger.warning("gave up on a dependency", extra=self._where(event, error, attempts))
+        try:
+            await self._emit(event, await self._on_exhausted(event))
+        except Exception as second:  # noqa: BLE001 - see _attempt
+            return await self._to_dead_letters(delivery, event, second, attempts)
+        return "exhausted"
+
+    async def _to_dead_letters(self, delivery: Delivery, event: Event[Message], error: Exception, attempts: int) -> str:
+        logger.error("dead letter", extra=self._where(event, error, attempts), exc_info=error)
         await self._bus.dead_letter(delivery, error, attempts)
         return "dead_letter"
+
+    @staticmethod
+    def _where(event: Event[Message], error: Exception, attempts: int) -> dict[str, object]:
+        return {"code": code_of(error), "attempts": attempts, "topic": event.topic.name, "event_id": event.id}

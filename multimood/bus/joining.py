@@ -4,9 +4,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from google.protobuf.message import Message
 
+from multimood.bus.acks import Limits
 from multimood.bus.delivery import Bus, Delivery
 from multimood.bus.envelope import Event, decode
 from multimood.bus.retry import code_of
@@ -21,6 +23,8 @@ Part = Event[Message]
 JoinedParts = Joined[Part, Delivery]
 
 RECOVERED_IDS = 4_000
+LIMITS: Final = Limits(records=10_000)
+"""Parts wait for each other: many more are in work than in a service that can do something about each at once."""
 
 
 class Joining:
@@ -29,6 +33,8 @@ class Joining:
     `finish` does whatever makes a joined record durable; when it returns, the records behind it are acknowledged. It is
     called for up to `concurrency` keys at once. What it raises sends the records behind it to the dead letters.
     """
+
+    limits = LIMITS
 
     def __init__(
         self,
@@ -51,8 +57,11 @@ class Joining:
         self._key_of = key_of
         self._concurrency = concurrency
         self._finishing: set[asyncio.Task[None]] = set()
+        self._latecomers: dict[str, list[Delivery]] = {}
+        """By key that is being finished: records that came meanwhile. They may not be acknowledged before it is."""
         self._timer: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
+        self._draining = False
         self._outcomes = meter().create_counter("multimood.joins", description="Joins by outcome")
 
     def recover(self, _topic: Topic, event: Part) -> None:
@@ -63,7 +72,10 @@ class Joining:
         """Add the parts; finish what is complete."""
         if self._timer is None:
             self._timer = asyncio.create_task(self._expire())
+            self._timer.add_done_callback(self._ended)
         for delivery in deliveries:
+            if delivery.moved:  # while an earlier one of these waited
+                return
             record = delivery.record
             try:
                 event = decode(delivery.topic, record.value, record.headers, record.key, delivery.received_at_us)
@@ -73,39 +85,60 @@ class Joining:
                 self._count("invalid")
                 delivery.done()
                 continue
-            try:
-                joined = self._join.add(self._key_of(event), delivery.topic.name, event, delivery, time.monotonic())
-            except AlreadyJoined:
-                self._count("late")
-                delivery.done()
-                continue
-            if joined is not None:
-                await self._begin(joined)
+            await self._add(event, delivery)
         self._wake.set()
 
+    async def _add(self, event: Part, delivery: Delivery) -> None:
+        key = self._key_of(event)
+        try:
+            joined = self._join.add(key, delivery.topic.name, event, delivery, time.monotonic())
+        except AlreadyJoined:
+            self._count("late")
+            latecomers = self._latecomers.get(key)
+            if latecomers is None:
+                delivery.done()
+            else:
+                latecomers.append(delivery)
+            return
+        if joined is not None:
+            await self._begin(joined)
+
     async def _begin(self, joined: JoinedParts) -> None:
+        # Before anything else: the join has forgotten the key's records, and only this knows that they are not done.
+        latecomers = self._latecomers[joined.key] = []
         while len(self._finishing) >= self._concurrency:
             await asyncio.wait(self._finishing, return_when=asyncio.FIRST_COMPLETED)
-        task = asyncio.create_task(self._end(joined))
+        task = asyncio.create_task(self._end(joined, latecomers))
         self._finishing.add(task)
-        task.add_done_callback(self._finishing.discard)
+        task.add_done_callback(self._ended)
 
-    async def _end(self, joined: JoinedParts) -> None:
+    async def _end(self, joined: JoinedParts, latecomers: list[Delivery]) -> None:
         try:
             await self._finish(joined)
         except Exception as error:
             logger.exception("dead letter", extra={"code": code_of(error)})
             for delivery in joined.tickets:
                 await self._bus.dead_letter(delivery, error, 1)
+            self._join.reopen(joined.key)
             self._count("dead_letter")
         else:
             self._count("complete" if joined.complete else "expired")
-        for delivery in joined.tickets:
+        if self._latecomers.get(joined.key) is latecomers:  # else the key began anew and is being finished again
+            del self._latecomers[joined.key]
+        for delivery in (*joined.tickets, *latecomers):
             delivery.done()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._finishing.discard(task)
+        if self._draining:
+            return
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:  # the records behind it will never be done, or no deadline will pass any more
+            self._bus.crash(error)
 
     async def _expire(self) -> None:
         while True:
-            for joined in list(self._join.expire(time.monotonic())):
+            for joined in self._join.expire(time.monotonic()):
                 await self._begin(joined)
             self._wake.clear()
             deadline = self._join.next_deadline()
@@ -116,15 +149,24 @@ class Joining:
                 continue
 
     def reset(self) -> None:
-        """Forget pending joins: their records will be delivered again to whoever owns the partition then."""
+        """Forget pending joins: their records will be delivered again to whoever owns the partition then.
+
+        All of them, because every rebalance of the group takes all partitions and reads each from its committed offset.
+        What is being finished goes on; its records are recognised when they come again.
+        """
         self._join.clear()
 
     async def drain(self, grace_s: float) -> None:
         """Let what is being finished end; pending joins stay unacknowledged and are read again by the next owner."""
+        self._draining = True
         if self._timer is not None:
             self._timer.cancel()
         if self._finishing:
             await asyncio.wait(self._finishing, timeout=grace_s)
+        unfinished = list(self._finishing)
+        for task in unfinished:
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
 
     def _count(self, outcome: str) -> None:
         self._outcomes.add(1, {"service": self._service, "outcome": outcome})

@@ -12,12 +12,21 @@ class KeyedExecutor(Generic[T]):
     """Runs `work(item)` for submitted items.
 
     Items of one key run one after another in submission order; at most `concurrency` run at once; `submit` waits while
-    `capacity` items are held, which is what stops the fetch upstream. `work` must handle its own errors.
+    `capacity` items are held. `work` handles its own errors: one that gets out is given to `on_error`, because the
+    items behind it will never be done.
     """
 
-    def __init__(self, work: Callable[[T], Awaitable[None]], *, concurrency: int, capacity: int) -> None:
+    def __init__(
+        self,
+        work: Callable[[T], Awaitable[None]],
+        *,
+        concurrency: int,
+        capacity: int,
+        on_error: Callable[[BaseException], None] | None = None,
+    ) -> None:
         self._work = work
         self._capacity = capacity
+        self._on_error = on_error
         self._slots = asyncio.Semaphore(concurrency)
         self._queues: dict[Hashable, deque[T]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -26,6 +35,7 @@ class KeyedExecutor(Generic[T]):
         self._room.set()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._cancelling = False
 
     @property
     def held(self) -> int:
@@ -46,7 +56,15 @@ class KeyedExecutor(Generic[T]):
         self._queues[key] = deque([item])
         task = asyncio.create_task(self._run(key))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    async def rest(self, seconds: float) -> None:
+        """Sleep inside `work` without counting as running: others may run meanwhile, the own key waits."""
+        self._slots.release()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            await self._slots.acquire()
 
     async def _run(self, key: Hashable) -> None:
         queue = self._queues[key]
@@ -60,6 +78,14 @@ class KeyedExecutor(Generic[T]):
             # Reached with items left only when cancelled: they are not done, their offsets stay open.
             del self._queues[key]
             self._release(len(queue))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._cancelling:
+            return
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None and self._on_error is not None:
+            self._on_error(error)
 
     def drop_waiting(self) -> None:
         """Forget the items that have not begun."""
@@ -80,6 +106,7 @@ class KeyedExecutor(Generic[T]):
         try:
             await asyncio.wait_for(self._idle.wait(), grace_s)
         except TimeoutError:
+            self._cancelling = True
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,7 +1,7 @@
 """When to try again, and for how long. Pure: time and chance come in as arguments."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from multimood.errors import MultimoodError
@@ -11,7 +11,8 @@ from multimood.errors import MultimoodError
 class RetryPolicy:
     """Exponential backoff with jitter inside a budget.
 
-    A record holds up its conversation (never its whole partition's other conversations) no longer than `budget_s`.
+    A record holds up its conversation (never its whole partition's other conversations) no longer than `budget_s` and
+    the attempt that was under way when it ran out.
     """
 
     first_s: float = 0.05
@@ -19,12 +20,15 @@ class RetryPolicy:
     longest_s: float = 5.0
     budget_s: float = 30.0
 
-    def pauses(self, rng: random.Random) -> Iterator[float]:
-        """Yield the pauses between attempts; their sum stays within the budget."""
+    def pauses(self, rng: random.Random, elapsed: Callable[[], float] = lambda: 0.0) -> Iterator[float]:
+        """Yield the pauses between attempts; their sum stays within the budget.
+
+        `elapsed` tells the seconds since the first attempt began, so that the attempts' own time counts too.
+        """
         spent, pause = 0.0, self.first_s
         while True:
             wait = pause * rng.uniform(0.5, 1.0)
-            if spent + wait > self.budget_s:
+            if max(spent, elapsed()) + wait > self.budget_s:
                 return
             spent += wait
             yield wait

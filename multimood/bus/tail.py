@@ -1,22 +1,28 @@
 """Reading topics without a consumer group: the end of a partition after an assignment, or everything as it comes."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from google.protobuf.message import Message
 
 from multimood.bus.envelope import decode, header
+from multimood.bus.letters import is_receipt
 from multimood.clock import now_us
 from multimood.errors import InvalidEventError, UnavailableError
 from multimood.settings import KafkaSettings
 from multimood.topics import BY_NAME, Topic
 
 logger = logging.getLogger(__name__)
+
+ANSWER_S: Final = 3.0
+MOST: Final = 50_000
+"""So many records of a partition are read back by time, at most: more would not be remembered."""
 
 
 def _consumer(settings: KafkaSettings) -> AIOKafkaConsumer:
@@ -29,7 +35,10 @@ def _consumer(settings: KafkaSettings) -> AIOKafkaConsumer:
 
 
 class PartitionTail:
-    """Reads the last records of single partitions: how a worker that was just given a partition learns its past."""
+    """Reads the last records of single partitions: how a worker that was just given a partition learns its past.
+
+    All methods raise KafkaError when the broker does not answer.
+    """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -37,32 +46,79 @@ class PartitionTail:
 
     async def start(self) -> None:
         """Connect."""
-        self._reader = _consumer(self._settings)
-        await self._reader.start()
+        reader = _consumer(self._settings)
+        try:
+            await reader.start()
+        except BaseException:
+            await reader.stop()
+            raise
+        self._reader = reader
 
     async def stop(self) -> None:
         """Disconnect."""
         if self._reader is not None:
             await self._reader.stop()
 
+    async def reachable(self) -> bool:
+        """Ask whether the broker answers now; in a few seconds at most, and never raises."""
+        if self._reader is None:
+            return False
+        with contextlib.suppress(TimeoutError, KafkaError, OSError):
+            return bool(await asyncio.wait_for(self._reader._client.force_metadata_update(), ANSWER_S))  # noqa: SLF001
+        return False
+
+    async def partitions(self, topics: Iterable[Topic]) -> dict[str, int]:
+        """Count the partitions by topic; 0 for one that is not on the broker."""
+        assert self._reader is not None, "start() first"
+        cluster = await self._reader._client.fetch_all_metadata()  # noqa: SLF001
+        return {topic.name: len(cluster.partitions_for_topic(topic.name) or ()) for topic in topics}
+
     async def missing(self, topics: Iterable[Topic]) -> list[str]:
         """Name those that are not on the broker."""
-        assert self._reader is not None, "start() first"
-        there = await self._reader.topics()
-        return sorted({topic.name for topic in topics} - there)
+        return sorted(name for name, count in (await self.partitions(topics)).items() if not count)
 
-    async def read(self, topic: Topic, partition: int, last: int | None = None) -> AsyncIterator[Any]:
-        """Yield the raw records of a partition that exist now: the `last` so many, or all."""
+    async def time_at(self, topic: Topic, partition: int, offset: int | None) -> int | None:
+        """Timestamp (ms) of the first record from `offset` on (None: from the beginning); None when there is none."""
+        async with contextlib.aclosing(self._between(topic, partition, offset or 0)) as records:
+            async for record in records:
+                timestamp: int = record.timestamp
+                return timestamp
+        return None
+
+    async def read(
+        self, topic: Topic, partition: int, last: int | None = None, since_ms: int | None = None
+    ) -> AsyncIterator[Any]:
+        """Yield the raw records of a partition that exist now: the `last` so many and those since a time, or all."""
+        begin = 0
+        if last is not None:
+            assert self._reader is not None, "start() first"
+            tp = TopicPartition(topic.name, partition)
+            end: int = (await self._reader.end_offsets([tp]))[tp]
+            begin = end - last
+            found = (await self._reader.offsets_for_times({tp: since_ms}))[tp] if since_ms is not None else None
+            if found is not None:
+                begin = min(begin, max(found.offset, end - MOST))
+        async for record in self._between(topic, partition, begin):
+            yield record
+
+    async def _between(self, topic: Topic, partition: int, begin: int) -> AsyncGenerator[Any]:
+        """Yield from an offset, or the first that exists, to the present end.
+
+        The position is what ends it, not a record's offset: the last offsets may hold no record (transaction markers,
+        compaction).
+        """
         assert self._reader is not None, "start() first"
         reader, tp = self._reader, TopicPartition(topic.name, partition)
         reader.assign([tp])
         end: int = (await reader.end_offsets([tp]))[tp]
-        begin: int = (await reader.beginning_offsets([tp]))[tp]
-        position = begin if last is None else max(begin, end - last)
+        position = max(begin, (await reader.beginning_offsets([tp]))[tp])
+        if position >= end:
+            return
         reader.seek(tp, position)
         while position < end:
             for record in (await reader.getmany(tp, timeout_ms=500)).get(tp, ()):
-                yield record
+                if record.offset < end:
+                    yield record
             position = await reader.position(tp)
 
 
@@ -101,8 +157,10 @@ class Follower:
         try:
             await self._reader.start()
             await self._seek(self._reader)
-        except KafkaError as error:
+        except BaseException as error:
             await self._reader.stop()
+            if not isinstance(error, KafkaError):
+                raise
             raise UnavailableError(
                 f"cannot follow topics on {self._settings.brokers}: {type(error).__name__}"
             ) from None
@@ -141,20 +199,27 @@ class Follower:
                 logger.warning("following paused", extra={"cause": type(error).__name__})
                 await asyncio.sleep(1)
                 continue
-            for tp, records in batches.items():
+            for records in batches.values():
                 for record in records:
                     received = self._receive(record)
                     if received is not None:
                         yield received
-                if tp in self._ends and records[-1].offset + 1 >= self._ends[tp]:
-                    del self._ends[tp]
-                    if not self._ends:
-                        self.caught_up.set()
+            await self._note_ends(self._reader)
+
+    async def _note_ends(self, reader: AIOKafkaConsumer) -> None:
+        # By position: the last offsets of a partition may hold no record (transaction markers, compaction).
+        for tp, end in tuple(self._ends.items()):
+            if await reader.position(tp) >= end:
+                del self._ends[tp]
+                if not self._ends:
+                    self.caught_up.set()
 
     def _receive(self, record: Any) -> Received | None:
         identity = header(record.headers, "ce_id")
         origin = self._dead.get(record.topic)
         if origin is not None:
+            if is_receipt(record.headers):
+                return None
             return Received(
                 origin, None, identity, dead_letter=True, stage=header(record.headers, "mm_service"),
                 reason=header(record.headers, "mm_reason"), key=(record.key or b"").decode("utf-8", "replace"),

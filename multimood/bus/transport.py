@@ -1,37 +1,48 @@
 """The seam to Faust: raw records reach us as one list per partition, not as one coroutine chain per message.
 
 Membership, assignment, rebalancing, fetching, flow control, commits and lifecycle stay Faust's. What changes is the
-unit of delivery (a `Batch`) and the source of the committed offset (an `OffsetTracker` instead of Faust's ack index).
+unit of delivery (a `Batch`), the source of the committed offset (an `OffsetTracker` instead of Faust's ack index), and
+back-pressure, which is per partition: one that has too much in work is not read further, the others are.
 
-Three guards keep a rebalance from losing records; each was found by killing workers under load:
-the generation is read after the fetch returns (it may have slept through a rebalance), every batch carries its
-generation so that a stale one can be thrown away, and offsets must follow on (a fetch that a rebalance orphans
-moves the position and loses its records, so a hole is fetched again once; met a second time it is a real one, left by compaction).
+What keeps a rebalance from losing records, each found by killing workers under load or by reading what could happen:
+
+- A batch carries the tracker of its assignment, closed when the partition is taken away: what is stale is recognised.
+- Offsets must follow on from the last one, at first from the committed one. A fetch that a rebalance orphans moves the
+  position and loses its records, so a hole is fetched again once; met a second time it is a real one (compaction).
+- Records that were fetched but not delivered, because the flow stopped meanwhile, are sought again.
+- A commit that failed is not taken for done, and one that is not answered is given up and made again.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import faust
 from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from multimood.bus.acks import OffsetTracker
+from multimood.bus.acks import Limits, OffsetTracker
 
 logger = logging.getLogger(__name__)
 
-COMMIT_ON_REVOKE_S = 2.0
+COMMIT_S: Final = 5.0
+COMMIT_ON_REVOKE_S: Final = 2.0
+POLL_S: Final = 1.0
+POLL_FULL_S: Final = 0.02
+"""How soon a partition that was full is looked at again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Consecutive records of one partition, fetched in one generation of the consumer group."""
+    """Consecutive records of one partition, of one assignment (`epoch`)."""
 
-    generation: int
+    epoch: int
     tp: TP
     records: Sequence[Any]
     tracker: OffsetTracker
@@ -40,12 +51,16 @@ class Batch:
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit; a broker that cannot take it now is asked again at the next interval instead of ending the worker."""
-        consumer = self._ensure_consumer()
-        current = {tp: offset for tp, offset in offsets.items() if tp in self.assignment()}
+        consumer, assigned = self._ensure_consumer(), self.assignment()
+        current = {
+            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "")
+            for tp, offset in offsets.items()
+            if tp in assigned
+        }
         if not current:
             return False
         try:
-            await consumer.commit({driver.ensure_aiokafka_TP(tp): offset for tp, offset in current.items()})
+            await asyncio.wait_for(consumer.commit(current), COMMIT_S)
         except (TimeoutError, KafkaError) as error:
             logger.warning("offsets were not committed and will be again", extra={"cause": type(error).__name__})
             return False
@@ -53,82 +68,139 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
-    """Puts batches into `inbox` (bounded: a slow service stops the fetch) and commits what the trackers allow."""
+    """Puts batches into `inbox` and commits what the trackers allow."""
 
     inbox: Any
+    limits: Limits
+    on_failure: Callable[[BaseException], None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.epoch = 0
+        """Number of the assignment; also counts those that were lost."""
+        self.joined = False
+        """The group has given us an assignment, if only an empty one, and not taken it back."""
+        self.beat = time.monotonic()
+        """When records were last looked for."""
         self._trackers: dict[TP, OffsetTracker] = {}
         self._expected: dict[TP, int] = {}
-        self._holes: set[tuple[TP, int]] = set()
-        self._generation = -1
+        self._hole: dict[TP, int] = {}
+        self._fetched: dict[TP, deque[Any]] = {}
+        self._dropped: set[TP] = set()
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
-    def is_current(self, batch: Batch) -> bool:
-        """Tell whether the batch's partitions are still ours by the same assignment."""
-        return batch.generation == self.app.consumer_generation_id and self._trackers.get(batch.tp) is batch.tracker
-
     @property
-    def pending(self) -> int:
+    def held(self) -> int:
         """Records delivered and not yet done, over all partitions."""
-        return sum(tracker.pending for tracker in self._trackers.values())
+        return sum(tracker.held for tracker in self._trackers.values())
+
+    def heads(self) -> dict[TP, int]:
+        """The lowest offset that is not done, of every partition that has one."""
+        return {tp: tracker.head for tp, tracker in self._trackers.items() if tracker.head is not None}
+
+    def committed(self, tp: TP) -> int | None:
+        """Where reading of this partition began in this assignment, or what was committed since; None: nothing yet."""
+        offset: int | None = self._committed_offset[tp]
+        return offset
+
+    # --- assignment ------------------------------------------------------------------------------------------------
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Commit what is done while we may still, then forget the revoked partitions."""
+        """Commit what is done while we may still, then forget everything: a rebalance takes all partitions."""
         try:
             await asyncio.wait_for(self.commit(), COMMIT_ON_REVOKE_S)
         except TimeoutError:
             logger.warning("no commit before a rebalance: some records will be seen again")
-        for tp in revoked:
-            self._trackers.pop(tp, None)
+        self.epoch += 1
+        self.joined = False
+        for tracker in self._trackers.values():
+            tracker.close()
+        for state in (self._trackers, self._expected, self._hole, self._fetched, self._dropped):
+            state.clear()
         await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Note that the group knows us."""
+        await super().on_partitions_assigned(assigned, generation_id)
+        self.joined = True
+
+    # --- fetching --------------------------------------------------------------------------------------------------
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:
             while not (self.should_stop or fetcher.should_stop):
-                records, _ = await self._wait_next_records(1.0)
-                generation = self.app.consumer_generation_id
-                if generation != self._generation:
-                    self._generation = generation
-                    self._trackers.clear()
-                    self._expected.clear()
-                    self._holes.clear()
-                await asyncio.sleep(0)
-                if not self.flow_active:
-                    await self.perform_seek()
-                    self._expected.clear()
-                elif records:
-                    await self._deliver(generation, records)
-        except self.consumer_stopped_errors:
+                self.beat = time.monotonic()
+                await self._step()
+        except (*self.consumer_stopped_errors, asyncio.CancelledError):
             if not self.transport.app.should_stop:
                 raise
-        except asyncio.CancelledError:
-            if not self.transport.app.should_stop:
-                raise
+        except Exception as error:
+            self.on_failure(error)
+            raise
 
-    async def _deliver(self, generation: int, records: Mapping[TP, Sequence[Any]]) -> None:
-        for tp, batch in records.items():
-            if not self.flow_active or generation != self.app.consumer_generation_id:
-                return
+    async def _step(self) -> None:
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+            return
+        await self._seek_dropped()
+        active = self._get_active_partitions() - self._fetched.keys()
+        pause = POLL_FULL_S if self._fetched else POLL_S
+        if active:
+            for tp, records in (await self._getmany(active_partitions=active, timeout=pause)).items():
+                await self._accept(tp, records)
+        else:
+            await self.sleep(pause)
+        await self._deliver()
+
+    async def _accept(self, tp: TP, records: Sequence[Any]) -> None:
+        """Take fetched records, unless they do not follow on or the flow stopped: then they are fetched again."""
+        epoch = self.epoch
+        try:
             expected = await self._next_offset(tp)
-            if batch[0].offset > expected and (tp, expected) not in self._holes:
-                self._holes.add((tp, expected))
-                await self.seek(tp, expected)
-                continue
-            fresh = [record for record in batch if record.offset >= expected] if batch[0].offset < expected else batch
-            if not fresh:
-                continue
+        except KafkaError:
+            self._dropped.add(tp)
+            return
+        if not self.flow_active or epoch != self.epoch:
+            self._dropped.add(tp)
+            return
+        if records[0].offset > expected and self._hole.get(tp) != expected:
+            self._hole[tp] = expected
+            self._dropped.add(tp)
+            return
+        fresh = [record for record in records if record.offset >= expected]
+        if fresh:
             self._expected[tp] = fresh[-1].offset + 1
             self._read_offset[tp] = fresh[-1].offset
+            self._fetched[tp] = deque(fresh)
+
+    async def _seek_dropped(self) -> None:
+        for tp in tuple(self._dropped):
+            try:
+                await self.seek_wait({tp: await self._next_offset(tp)})
+            except (TimeoutError, KafkaError) as error:
+                logger.warning("a partition could not be sought", extra={"cause": type(error).__name__})
+                await self.sleep(POLL_S)
+                return
+            self._dropped.discard(tp)
+
+    async def _deliver(self) -> None:
+        for tp, waiting in tuple(self._fetched.items()):
+            if self._fetched.get(tp) is not waiting:
+                return  # taken away while an earlier one was put
             tracker = self._trackers.get(tp)
             if tracker is None:
-                tracker = self._trackers[tp] = OffsetTracker(fresh[0].offset)
-            for record in fresh:
-                tracker.open(record.offset)
-            await self.inbox.put(value=Batch(generation, tp, fresh, tracker))
+                tracker = self._trackers[tp] = OffsetTracker(waiting[0].offset)
+            taken = []
+            while waiting and self.limits.allow(tracker):
+                record = waiting.popleft()
+                tracker.open(record.offset, len(record.value or b""))
+                taken.append(record)
+            if not waiting:
+                del self._fetched[tp]
+            if taken:
+                await self.inbox.put(Batch(self.epoch, tp, taken, tracker))
 
     async def _next_offset(self, tp: TP) -> int:
         if tp in self._expected:
@@ -138,6 +210,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         # A committed offset below the earliest was overtaken by retention: those records no longer exist.
         return earliest if committed is None else max(int(committed), earliest)
 
+    # --- committing ------------------------------------------------------------------------------------------------
+
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
         return [tp for tp in self._trackers if topics is None or tp in topics or tp.topic in topics]
 
@@ -145,29 +219,37 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         tracker = self._trackers.get(tp)
         return None if tracker is None else tracker.position
 
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:  # noqa: ARG002
+        """Faust's own takes offsets for committed that were not. What they stand for is durable: nothing to flush."""
+        trackers = {tp: self._trackers.get(tp) for tp in offsets}
+        if not await self._commit(offsets):
+            return False
+        for tp, offset in offsets.items():
+            if trackers[tp] is not None and self._trackers.get(tp) is trackers[tp]:
+                self._committed_offset[tp] = offset
+        return True
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's stall detector counts its own streams; ours is the worker's liveness check."""
 
 
-class DurableProducer(driver.Producer):  # type: ignore[misc]
-    """Faust's producer, idempotent: a retried send is stored once, in order, on all in-sync replicas."""
-
-    def _settings_extra(self) -> Mapping[str, Any]:
-        return {"acks": "all", "enable_idempotence": True}
-
-
 class BatchTransport(driver.Transport):  # type: ignore[misc]
-    """A Faust transport whose consumer delivers batches into `inbox`."""
+    """A Faust transport whose consumer delivers batches into `inbox` and tells `on_failure` what ends it."""
 
     Consumer = BatchConsumer
-    Producer = DurableProducer
 
-    def __init__(self, url: Any, app: faust.App, inbox: Any) -> None:
+    def __init__(
+        self, url: Any, app: faust.App, inbox: Any, limits: Limits, on_failure: Callable[[BaseException], None]
+    ) -> None:
         super().__init__(url, app)
         self._inbox = inbox
+        self._limits = limits
+        self._on_failure = on_failure
 
     def create_consumer(self, *args: Any, **kwargs: Any) -> BatchConsumer:
         """Make the consumer and connect it with the inbox."""
         consumer: BatchConsumer = super().create_consumer(*args, **kwargs)
         consumer.inbox = self._inbox
+        consumer.limits = self._limits
+        consumer.on_failure = self._on_failure
         return consumer

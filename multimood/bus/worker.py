@@ -4,9 +4,11 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,27 +17,37 @@ from typing import Any
 
 import faust
 from aiokafka.errors import KafkaError
-from faust.exceptions import ProducerSendError
+from faust.assignor.partition_assignor import PartitionAssignor
+from faust.types import TP
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from multimood import telemetry
+from multimood.bus.acks import Limits
 from multimood.bus.delivery import Bus, Delivery, Processor
-from multimood.bus.envelope import Output, dead_letter_headers, decode, encode_headers
+from multimood.bus.envelope import Output, decode, encode_headers
+from multimood.bus.letters import KEPT_HEADER_BYTES, dead_letter_headers, envelope_headers
 from multimood.bus.retry import code_of
+from multimood.bus.sender import Sender
 from multimood.bus.tail import PartitionTail
 from multimood.bus.transport import Batch, BatchConsumer, BatchTransport
 from multimood.clock import now_us
-from multimood.errors import InvalidEventError, MultimoodError, UnsendableError
+from multimood.errors import ConfigurationError, InvalidEventError, MultimoodError, UnsendableError
 from multimood.health import HealthServer
 from multimood.settings import HealthSettings, KafkaSettings, TelemetrySettings, describe
-from multimood.topics import BY_NAME, Topic
+from multimood.topics import BY_NAME, DEAD_LETTER_ROOM, Topic
 
 logger = logging.getLogger(__name__)
 
 INBOX_BATCHES = 8
 STALL_S = 120.0
-SEND_RETRY_S = 0.5
+PAUSE_S = 0.2
+LONGEST_PAUSE_S = 5.0
+CLOCK_SLACK_MS = 10_000
+"""Outputs are looked for from so much before the first input that is read again: clocks differ."""
+STOP_STEP_S = 4.0
+STOP_S = 8.0
+"""After the drain: then the process ends, whatever still hangs on a broker that does not answer."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,8 @@ class Worker:
 
     `build` makes the processor once the bus is there; `checks` are asked by /readyz beside the worker's own. `holds`
     counts the records that wait for something outside of this process: having no others is no stall.
+
+    All inputs' records of one partition number come to the same worker, whatever workers come and go.
     """
 
     def __init__(
@@ -69,15 +83,17 @@ class Worker:
         self.service = service
         self.inputs = tuple(inputs)
         self.settings = settings or WorkerSettings()
-        self.processor = build(Bus(self._emit, self._dead_letter))
+        self.processor = build(Bus(self._emit, self._dead_letter, self._crash))
         self._checks = dict(checks or {})
         self._on_stop = on_stop
         self._holds = holds
         self._stop = asyncio.Event()
+        self._failed = asyncio.Event()
         self._draining = False
         self._recovered: set[tuple[int, int]] = set()
-        self._progress = (0, time.monotonic())
+        self._heads: dict[TP, tuple[int, float]] = {}
         self._tail = PartitionTail(self.settings.kafka)
+        self._sender = Sender(self.settings.kafka)
         self._app = self._faust()
         self.health = HealthServer(self.settings.health, ready=self._ready, alive=self._alive)
 
@@ -98,11 +114,14 @@ class Worker:
             broker_heartbeat_interval=kafka.session_timeout_s / 5,
             broker_rebalance_timeout=max(30.0, kafka.session_timeout_s),
             broker_max_poll_records=2_000,
-            producer_linger=0,
-            producer_max_request_size=kafka.max_message_bytes,
+            # What makes Faust use its assignor, the one that keeps a partition number of all topics together, even
+            # without tables. That one is told of no replicas: with them it would leave the last workers without work.
+            table_standby_replicas=1,
         )
+        app.assignor = PartitionAssignor(app, replicas=0)
         self._inbox = app.channel(maxsize=INBOX_BATCHES)
-        app.transport = BatchTransport(app.conf.broker_consumer, app, self._inbox)
+        limits = getattr(self.processor, "limits", Limits())
+        app.transport = BatchTransport(app.conf.broker_consumer, app, self._inbox, limits, self._crash)
         app.producer_transport = app.transport
         for topic in self.inputs:
             app.topics.add(app.topic(topic.name, key_serializer="raw", value_serializer="raw"))
@@ -118,124 +137,161 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         await self.health.start()
-        await self._connect()
-        if not self._stop.is_set():
-            await self._app.start()
-            logger.info("working", extra={"topics": [topic.name for topic in self.inputs]})
-        crashed = asyncio.create_task(self._crashed())
-        stopping = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({crashed, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        failed = crashed.done()
-        for task in (crashed, stopping):
+        waits = [
+            asyncio.create_task(wait) for wait in (self._start(), self._watch(), self._stop.wait(), self._failed.wait())
+        ]
+        await asyncio.wait(waits[2:], return_when=asyncio.FIRST_COMPLETED)
+        for task in waits:
             task.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+        code = 1 if self._failed.is_set() else 0
+        last_resort = _end_within(self.settings.drain_s + STOP_S, code)
         await self._shut_down()
-        return 1 if failed else 0
+        last_resort.cancel()
+        return code
+
+    def _crash(self, error: BaseException) -> None:
+        if not self._failed.is_set():
+            logger.critical("this worker cannot go on; ending so that its partitions move", exc_info=error)
+            self._failed.set()
+
+    async def _start(self) -> None:
+        try:
+            await self._connect()
+            await self._app.start()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not go on unnoticed
+            self._crash(error)
+        else:
+            logger.info("working", extra={"topics": [topic.name for topic in self.inputs]})
 
     async def _connect(self) -> None:
         """Wait for the broker and its topics: they may come up after us.
 
         A consumer of a topic that is not there yet looks healthy, and learns of it up to five minutes after it is made.
         """
-        needed = (*self.inputs, *(topic for topic, _ in self.processor.recovers))
-        pause = 0.2
-        while not self._stop.is_set():
+        pause = PAUSE_S
+        while True:
             try:
                 await self._tail.start()
-                missing = await self._tail.missing(needed)
+                missing = await self._tail.missing((*self.inputs, *(topic for topic, _ in self.processor.recovers)))
+                if not missing:
+                    await self._check_counts()
+                    await self._sender.start()
+                    return
+                logger.warning("waiting for topics: run `multimood topics apply`", extra={"missing": missing})
             except (KafkaError, OSError) as error:
                 logger.warning(
                     "waiting for the broker", extra={"brokers": self.settings.kafka.brokers, "cause": code_of(error)}
                 )
-            else:
-                if not missing:
-                    return
-                logger.warning("waiting for topics: run `multimood topics apply`", extra={"missing": missing})
             await self._tail.stop()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), pause)
-            pause = min(2 * pause, 5.0)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    async def _crashed(self) -> None:
+    async def _check_counts(self) -> None:
+        counts = await self._tail.partitions(self.inputs)
+        if len(set(counts.values())) > 1:  # the records of one conversation would not meet
+            raise ConfigurationError(f"topics must have equal partition counts, these have not: {counts}")
+
+    async def _watch(self) -> None:
         while not self._app.crashed:  # noqa: ASYNC110 - Faust sets a flag and tells nobody
-            await asyncio.sleep(0.2)
-        logger.critical("the consumer crashed; ending so that the partitions move on", exc_info=self._app.crash_reason)
+            await asyncio.sleep(PAUSE_S)
+        self._crash(self._app.crash_reason)
 
     async def _shut_down(self) -> None:
         self._draining = True
         logger.info("draining", extra={"grace_s": self.settings.drain_s})
-        consumer = self._app._consumer  # noqa: SLF001 - the property would make one
-        if consumer is not None and not self._app.crashed:
-            consumer.stop_flow()
-            await self.processor.drain(self.settings.drain_s)
-        await self._app.stop()
-        await self._tail.stop()
-        for stop in self._on_stop:
-            await stop()
-        await self.health.stop()
+        await _bounded(self._drain, self.settings.drain_s + STOP_STEP_S)
+        for stop in (self._app.stop, self._sender.stop, self._tail.stop, *self._on_stop, self.health.stop):
+            await _bounded(stop, STOP_STEP_S)
         logger.info("stopped")
         telemetry.shutdown()
+
+    async def _drain(self) -> None:
+        consumer = self._app._consumer  # noqa: SLF001 - the property would make one
+        if consumer is not None and not self._failed.is_set():
+            consumer.stop_flow()
+            await self.processor.drain(self.settings.drain_s)
 
     # --- work ------------------------------------------------------------------------------------------------------
 
     async def _consume(self, batches: Any) -> None:
         async for batch in batches:
-            consumer: BatchConsumer = self._app.consumer
-            if self._draining or not consumer.is_current(batch):
-                continue
-            await self._recover(batch)
-            if not consumer.is_current(batch):
-                continue
-            topic, received = BY_NAME[batch.tp.topic], now_us()
-            deliveries = [Delivery(topic, record, batch.tracker, received) for record in batch.records]
-            await self.processor.process(deliveries)
+            try:
+                await self._take(batch)
+            except Exception as error:  # noqa: BLE001 - Faust would go on with the next batch, and commit past this one
+                self._crash(error)
+
+    async def _take(self, batch: Batch) -> None:
+        if self._stopping or batch.tracker.closed:
+            return
+        await self._recover(batch)
+        if self._stopping or batch.tracker.closed:
+            return
+        topic, received = BY_NAME[batch.tp.topic], now_us()
+        deliveries = [Delivery(topic, record, batch.tracker, received) for record in batch.records]
+        await self.processor.process(deliveries)
+
+    @property
+    def _stopping(self) -> bool:
+        return self._draining or self._failed.is_set()
 
     async def _on_revoked(self, *_args: Any, **_kwargs: Any) -> None:
         self.processor.reset()
 
     async def _recover(self, batch: Batch) -> None:
         """Before the first record of a partition: learn what was published for it by whoever had it before us."""
-        mark = (batch.generation, batch.tp.partition)
-        if mark in self._recovered:
-            return
+        mark = (batch.epoch, batch.tp.partition)
+        while mark not in self._recovered and not self._stopping and not batch.tracker.closed:
+            try:
+                await self._read_back(batch)
+            except (KafkaError, OSError) as error:
+                logger.warning("reading back waits for the broker", extra={"cause": code_of(error)})
+                await asyncio.sleep(PAUSE_S)
+            else:
+                self._recovered = {done for done in self._recovered if done[0] == batch.epoch} | {mark}
+
+    async def _read_back(self, batch: Batch) -> None:
         started = time.monotonic()
         count = 0
+        since_ms = await self._reads_again_from(batch) if self.processor.recovers else 0
         for topic, last in self.processor.recovers:
-            async for record in self._tail.read(topic, batch.tp.partition, last):
+            async for record in self._tail.read(topic, batch.tp.partition, last, since_ms):
+                self._app.consumer.beat = time.monotonic()  # this may take long, but it is no stall
                 with contextlib.suppress(InvalidEventError):
-                    self.processor.recover(topic, decode(topic, record.value, record.headers, record.key, now_us()))
+                    event = decode(topic, record.value, record.headers, record.key, now_us())
+                    self.processor.recover(topic, event)
                     count += 1
-        self._recovered = {done for done in self._recovered if done[0] == batch.generation} | {mark}
         seconds = round(time.monotonic() - started, 3)
         logger.info(
             "partition taken over", extra={"partition": batch.tp.partition, "recovered": count, "seconds": seconds}
         )
 
+    async def _reads_again_from(self, batch: Batch) -> int:
+        """When the oldest record was appended (ms) that any input of this partition will be read from.
+
+        Only from then on can there be outputs of records that come again.
+        """
+        consumer: BatchConsumer = self._app.consumer
+        times = [batch.records[0].timestamp]
+        for topic in self.inputs:
+            tp = TP(topic.name, batch.tp.partition)
+            if tp != batch.tp:
+                times.append(await self._tail.time_at(topic, tp.partition, consumer.committed(tp)))
+        oldest: int = min(at for at in times if at is not None)
+        return max(0, oldest - CLOCK_SLACK_MS)
+
     async def _emit(self, outputs: Sequence[Output], traceparent: str) -> None:
         for out in outputs:
-            await self._send(
-                out.topic.name, out.key, out.message.SerializeToString(), encode_headers(out, self.service, traceparent)
+            await self._sender.send(
+                out.topic.name,
+                out.key,
+                out.message.SerializeToString(),
+                encode_headers(out, self.service, traceparent),
+                limit=out.topic.max_message_bytes,
             )
 
-    async def _send(self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
-        """Send until it is durable: without the broker nothing else can be done, and work must not be done twice.
-
-        Raises UnsendableError for a record that the broker will never take.
-        """
-        while True:
-            try:
-                sent = await self._app.producer.send(topic, key, value, None, None, headers)
-                await sent
-            except (KafkaError, ProducerSendError) as error:
-                cause = error.__cause__ if isinstance(error, ProducerSendError) else error
-                if not getattr(cause, "retriable", True):
-                    raise UnsendableError(f"{topic} refused a record: {type(cause).__name__}") from None
-                logger.warning("sending waits for the broker", extra={"topic": topic, "cause": type(cause).__name__})
-                await asyncio.sleep(SEND_RETRY_S)
-            else:
-                return
-
     async def _dead_letter(self, delivery: Delivery, error: BaseException, attempts: int) -> None:
-        record = delivery.record
+        record, topic = delivery.record, delivery.topic.dead_letters
         fault = {
             "reason": code_of(error),
             "error": str(error) if isinstance(error, MultimoodError) else type(error).__name__,
@@ -246,15 +302,26 @@ class Worker:
             "attempts": str(attempts),
             "time_us": str(now_us()),
         }
-        await self._send(
-            delivery.topic.dead_letters, record.key, record.value, dead_letter_headers(record.headers, fault)
-        )
+        limit = self.settings.kafka.max_message_bytes + DEAD_LETTER_ROOM
+        try:
+            await self._sender.send(
+                topic, record.key, record.value, dead_letter_headers(record.headers, fault), limit=limit
+            )
+        except UnsendableError:
+            # A small compressed record can be larger than any that may be sent. The original stays where it is.
+            headers = envelope_headers(record.headers, fault, record.value)
+            key = record.key if len(record.key or b"") <= KEPT_HEADER_BYTES else None
+            await self._sender.send(topic, key, None, headers, limit=limit)
 
     # --- health ----------------------------------------------------------------------------------------------------
 
     async def _ready(self) -> Mapping[str, bool]:
         consumer = self._app._consumer  # noqa: SLF001
-        checks = {"consuming": consumer is not None and bool(consumer.flow_active), "not_draining": not self._draining}
+        checks = {
+            "broker": await self._tail.reachable(),
+            "consuming": consumer is not None and consumer.joined and bool(consumer.flow_active),
+            "not_draining": not self._draining,
+        }
         for name, check in self._checks.items():
             try:
                 checks[name] = await asyncio.wait_for(check(), 3)
@@ -263,15 +330,42 @@ class Worker:
         return checks
 
     async def _alive(self) -> Mapping[str, bool]:
-        """Alive: not crashed, and what was delivered gets done (a stall restarts us; the records are read again)."""
-        consumer = self._app._consumer  # noqa: SLF001
+        """Alive: not crashed, and what was delivered gets done (a stall restarts us; the records are read again).
+
+        Without a broker nothing can get done, and a restart would not help.
+        """
+        stalled = self._stalled() and await self._tail.reachable()
+        return {"not_crashed": not self._failed.is_set(), "progressing": not stalled}
+
+    def _stalled(self) -> bool:
+        """Tell whether a partition's lowest record has been in work for too long, or none were looked for."""
+        consumer, now = self._app._consumer, time.monotonic()  # noqa: SLF001
         if consumer is None:
-            return {"not_crashed": not self._app.crashed}
-        trackers = consumer._trackers.values()  # noqa: SLF001
-        position = sum(tracker.position for tracker in trackers)
-        if position != self._progress[0] or consumer.pending <= self._holds():
-            self._progress = (position, time.monotonic())
-        return {"not_crashed": not self._app.crashed, "progressing": time.monotonic() - self._progress[1] < STALL_S}
+            return False
+        heads = consumer.heads() if consumer.held > self._holds() else {}
+        known = self._heads
+        self._heads = {
+            tp: known[tp] if tp in known and known[tp][0] == head else (head, now) for tp, head in heads.items()
+        }
+        since = min((since for _, since in self._heads.values()), default=now)
+        looked_at: float = consumer.beat
+        return now - min(since, looked_at) > STALL_S
+
+
+async def _bounded(step: Callable[[], Awaitable[None]], seconds: float) -> None:
+    """Take one step of stopping; the next ones have to be taken whatever becomes of it."""
+    try:
+        await asyncio.wait_for(step(), seconds)
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+        logger.warning("did not stop in order", extra={"step": step.__qualname__, "cause": code_of(error)})
+
+
+def _end_within(seconds: float, code: int) -> threading.Timer:
+    """End this process in so many seconds if it has not ended by itself: threads of a hung client would keep it."""
+    timer = threading.Timer(seconds, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def run_worker(
@@ -294,7 +388,9 @@ def run_worker(
     ).parse_args()
 
     async def main() -> int:
-        return await make(WorkerSettings()).run()
+        code = await make(WorkerSettings()).run()
+        _end_within(STOP_STEP_S, code)
+        return code
 
     try:
         telemetry.setup(service, TelemetrySettings())

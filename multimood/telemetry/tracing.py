@@ -25,6 +25,11 @@ def _parse(traceparent: str) -> SpanContext | None:
     return context if context.is_valid else None
 
 
+def is_traceparent(text: str) -> bool:
+    """Tell whether a header is a W3C trace context of version 00."""
+    return _parse(text) is not None
+
+
 def remote_context(traceparent: str) -> Context | None:
     """The context to start a child span in; None when the header is absent or malformed."""
     parent = _parse(traceparent)

@@ -26,7 +26,7 @@ from multimood import topics
 from multimood.apikeys import add_key
 from multimood.bus import Publisher
 from multimood.bus.admin import apply_topics
-from multimood.bus.envelope import dead_letter_headers
+from multimood.bus.letters import dead_letter_headers
 from multimood.client import AuthenticationError, Client, GatewayRefusedError, OverLimitError, Tls, TurnInput
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.contracts.v1 import gateway_pb2 as gw

@@ -1,0 +1,148 @@
+"""Dead letters: the original record under `mm_*` headers that say why it died, and what a replay makes of it. Pure.
+
+A replayed letter stays where it is; beside it goes a receipt (a record without value that names the letter), so that
+the same letter is not replayed twice by accident.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+PREFIX: Final = "mm_"
+RECEIPT: Final = "mm_replay_of"
+REPLAYED: Final = "mm_replayed"
+KEPT_HEADER_BYTES: Final = 1024
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+def _text(headers: Headers | None, name: str, most: int = KEPT_HEADER_BYTES) -> str:
+    for key, value in headers or ():
+        if key == name and value is not None:
+            return bytes(value[:most]).decode("utf-8", "replace")
+    return ""
+
+
+def _number(headers: Headers | None, name: str) -> int:
+    digits = _text(headers, name, 20)
+    return int(digits) if digits.isdecimal() else -1
+
+
+def dead_letter_headers(headers: Headers | None, fault: Mapping[str, str]) -> list[tuple[str, bytes]]:
+    """The original headers and, beside them, why the record could not be processed (`mm_*`)."""
+    kept = [(name, value) for name, value in headers or () if not name.startswith(PREFIX) and value is not None]
+    return [*kept, *((f"{PREFIX}{name}", value.encode()) for name, value in fault.items())]
+
+
+def envelope_headers(headers: Headers | None, fault: Mapping[str, str], value: bytes | None) -> list[tuple[str, bytes]]:
+    """Headers of a letter that is too large to be sent whole: attributes and reason, and where the original lies."""
+    small = [
+        (name, value)
+        for name, value in headers or ()
+        if name.startswith("ce_") and value is not None and len(value) <= KEPT_HEADER_BYTES
+    ]
+    return dead_letter_headers(small, {**fault, "without_value": str(len(value or b""))})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record lies."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Place":
+        """Read `topic/partition/offset`. Raises ValueError when it is none."""
+        topic, partition, offset = text.rsplit("/", 2)
+        if not topic or not partition.isdecimal() or not offset.isdecimal():
+            raise ValueError(text)
+        return cls(topic, int(partition), int(offset))
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter: all but the content, and the record that holds it."""
+
+    place: Place
+    origin: Place
+    event_id: str
+    utterance_id: str
+    service: str
+    reason: str
+    error: str
+    attempts: int
+    time_us: int
+    whole: bool
+    """False: it was too large, the original has to be read where it lies."""
+    record: Any
+
+    @classmethod
+    def of(cls, record: Any) -> "Letter":
+        """Read a record of a dead-letter topic (as kafka-python or aiokafka gives it)."""
+        headers = record.headers
+        return cls(
+            Place(record.topic, record.partition, record.offset),
+            Place(_text(headers, "mm_topic"), _number(headers, "mm_partition"), _number(headers, "mm_offset")),
+            _text(headers, "ce_id"),
+            _text(headers, "ce_subject"),
+            _text(headers, "mm_service"),
+            _text(headers, "mm_reason"),
+            _text(headers, "mm_error"),
+            _number(headers, "mm_attempts"),
+            _number(headers, "mm_time_us"),
+            not _text(headers, "mm_without_value"),
+            record,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The record that brings a letter back: the original bytes, key, headers and partition."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+def is_receipt(headers: Headers | None) -> bool:
+    """Tell whether a record of a dead-letter topic only says that a letter was replayed."""
+    return any(name == RECEIPT for name, _ in headers or ())
+
+
+def receipt_of(letter: Letter) -> list[tuple[str, bytes]]:
+    """Headers of the receipt, which is written into the letter's own partition."""
+    return [(RECEIPT, str(letter.place).encode())]
+
+
+def replay_of(letter: Letter, original: Any | None = None) -> Replay:
+    """What to publish. `original` is the record at `letter.origin`, needed when the letter is not whole.
+
+    The partition is the original one, so that the conversation's records meet again whoever chose it.
+    """
+    source: Any = letter.record if letter.whole else original
+    headers = [(n, v) for n, v in source.headers or () if not n.startswith(PREFIX) and v is not None]
+    marked = [*headers, (REPLAYED, str(letter.place).encode())]
+    return Replay(letter.origin.topic, letter.origin.partition, source.key, source.value, marked)
+
+
+def open_letters(records: Iterable[Any]) -> tuple[list[Letter], list[Letter]]:
+    """Sort the records of dead-letter topics into (letters not yet replayed, letters replayed), oldest death first."""
+    letters: list[Letter] = []
+    receipts: set[str] = set()
+    for record in records:
+        if is_receipt(record.headers):
+            receipts.add(_text(record.headers, RECEIPT))
+        else:
+            letters.append(Letter.of(record))
+    letters.sort(key=lambda letter: (letter.time_us, letter.place.topic, letter.place.partition, letter.place.offset))
+    return (
+        [letter for letter in letters if str(letter.place) not in receipts],
+        [letter for letter in letters if str(letter.place) in receipts],
+    )

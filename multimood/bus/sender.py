@@ -1,0 +1,119 @@
+"""Sending until it is durable: the worker's own idempotent producer, replaced when the broker no longer trusts it.
+
+Faust's producer would be one for the process' life. An idempotent producer numbers its records per partition, and when
+the broker refuses one for good, the next number has no predecessor: from then on it refuses all. So a producer that
+failed in any way but "try again" is dropped, and what it had not sent goes through a new one.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    UnsupportedForMessageFormatError,
+)
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
+from multimood.errors import UnsendableError
+from multimood.settings import KafkaSettings
+
+logger = logging.getLogger(__name__)
+
+Headers = list[tuple[str, bytes]]
+
+REFUSED: Final = (
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    InvalidTimestampError,
+    UnsupportedForMessageFormatError,
+)
+"""What the broker says of a record that it will never take. Anything else is about the broker or about us."""
+PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 5.0
+STOP_S: Final = 3.0
+ROOM: Final = 1 << 20
+"""Above the largest record, so that the limit that counts is the one `send` is given."""
+
+
+class Sender:
+    """Sends records one by one; `send` returns when all in-sync replicas have the record, however long that takes."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._producer: AIOKafkaProducer | None = None
+        self._connecting = asyncio.Lock()
+        self._dropped: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Connect. Raises KafkaError when the broker cannot be reached."""
+        await self._connected()
+
+    async def stop(self) -> None:
+        """Send what is buffered, if that is possible soon, and disconnect."""
+        producer, self._producer = self._producer, None
+        await asyncio.gather(*self._dropped, *([_stop(producer)] if producer is not None else []))
+
+    async def send(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, *, limit: int,
+        partition: int | None = None,
+    ) -> None:  # fmt: skip
+        """Send until it is durable: without the broker nothing else can be done, and work must not be done twice.
+
+        Raises UnsendableError for a record of more than `limit` bytes, or one that the broker will never take.
+        """
+        size = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, headers)
+        if size > limit:
+            raise UnsendableError(f"a record for {topic} has {size} bytes; at most {limit} are accepted")
+        pause = PAUSE_S
+        while True:
+            producer: AIOKafkaProducer | None = None
+            try:
+                producer = await self._connected()
+                await producer.send_and_wait(topic, value, key, partition, headers=headers)
+            except REFUSED as error:
+                self._drop(producer)
+                raise UnsendableError(f"{topic} refused a record: {type(error).__name__}") from None
+            except (KafkaError, OSError) as error:
+                if not getattr(error, "retriable", False):
+                    self._drop(producer)
+                logger.warning("sending waits for the broker", extra={"topic": topic, "cause": type(error).__name__})
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+            else:
+                return
+
+    async def _connected(self) -> AIOKafkaProducer:
+        async with self._connecting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._settings.brokers,
+                    acks="all",
+                    enable_idempotence=True,
+                    max_request_size=self._settings.max_message_bytes + ROOM,
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    await _stop(producer)
+                    raise
+                self._producer = producer
+            return self._producer
+
+    def _drop(self, producer: AIOKafkaProducer | None) -> None:
+        if producer is None or producer is not self._producer:
+            return
+        self._producer = None
+        task = asyncio.create_task(_stop(producer))
+        self._dropped.add(task)
+        task.add_done_callback(self._dropped.discard)
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    with contextlib.suppress(TimeoutError, KafkaError, OSError):
+        await asyncio.wait_for(producer.stop(), STOP_S)
