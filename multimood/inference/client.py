@@ -9,7 +9,7 @@ from typing import Any, Final
 from tritonclient.grpc.aio import InferenceServerClient
 
 from multimood.errors import DeadlineExceededError, MultimoodError, UnavailableError
-from multimood.inference.errors import failure, translated
+from multimood.inference.errors import stream_failure, translated
 from multimood.inference.metrics import Call
 from multimood.inference.tensors import Arrays, Inference, Tensors, request_tensors, response
 from multimood.settings import TritonSettings
@@ -30,8 +30,6 @@ _CHANNEL: Final = (
     # Behind a name with several addresses every server gets its share.
     ("grpc.lb_policy_name", "round_robin"),
 )
-_AS_STATUS: Final = {"triton_grpc_error": "true"}
-"""Asks for a failed stream to end with a gRPC status instead of a message without one."""
 
 
 class InferenceClient:
@@ -80,7 +78,7 @@ class InferenceClient:
                         return
                 except UnavailableError as error:
                     # Half an answer cannot be asked for again.
-                    if pause_s is None or call.has_answer or isinstance(error, DeadlineExceededError):
+                    if pause_s is None or call.has_answer or self._is_final(error):
                         raise
                 await call.retry_after(_jittered(pause_s))
 
@@ -103,9 +101,9 @@ class InferenceClient:
         for pause_s in PAUSES_S:
             try:
                 return await self._attempt(model, tensors, call, due)
-            except DeadlineExceededError:
-                raise
-            except UnavailableError:
+            except UnavailableError as error:
+                if self._is_final(error):
+                    raise
                 await call.retry_after(_jittered(pause_s))
         return await self._attempt(model, tensors, call, due)
 
@@ -134,7 +132,7 @@ class InferenceClient:
     @asynccontextmanager
     async def _opened(self, model: str, tensors: Tensors) -> AsyncIterator[Any]:
         """Send the request of a stream and give what its responses come from; cancelled at the end."""
-        responses = self._connected().stream_infer(_once(model, tensors), headers=_AS_STATUS)
+        responses = self._connected().stream_infer(_once(model, tensors))
         try:
             yield responses
         finally:
@@ -145,12 +143,14 @@ class InferenceClient:
         try:
             async with asyncio.timeout(limit_s):
                 with translated(self._whom(model)):
-                    result, error = await anext(responses, (None, None))
+                    result, error = await anext(responses)
+        except StopAsyncIteration:
+            return None
         except TimeoutError:
             raise self._late(model, limit_s) from None
-        if error is not None:  # from a server that does not know `triton_grpc_error`
-            raise failure("UNKNOWN", str(error.message()), self._whom(model))
-        return None if result is None else response(result)
+        if error is not None:
+            raise stream_failure(str(error.message()), self._whom(model))
+        return response(result)
 
     def _connected(self) -> Any:
         if self._closed:
@@ -158,6 +158,9 @@ class InferenceClient:
         if self._connection is None:  # not made earlier: a channel belongs to the loop it was made in
             self._connection = InferenceServerClient(self._settings.url, channel_args=list(_CHANNEL))
         return self._connection
+
+    def _is_final(self, error: UnavailableError) -> bool:
+        return self._closed or isinstance(error, DeadlineExceededError)
 
     def _left(self, due: float | None) -> float:
         return self._settings.deadline_s if due is None else max(due - _now(), 0.0)

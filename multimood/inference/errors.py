@@ -1,6 +1,7 @@
 """What a failed call means: try again, or never with this input."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -15,6 +16,23 @@ _LATER: Final = frozenset({"UNAVAILABLE", "CANCELLED", "NOT_FOUND", "ABORTED"})
 _DEAD_PROCESS: Final = "Stub process"
 """How Triton's Python backend says that a model's process has died; it comes as INTERNAL, as exceptions in it do."""
 _LONGEST_TEXT: Final = 300
+
+REFUSED: Final = "refused: "
+BUSY: Final = "busy: "
+"""How our own streaming models begin their refusals. (Asked to, with the header `triton_grpc_error`, the server would
+end a failed stream with a status; but then 24.10 crashes when the model sends anything more.)"""
+_SIGNATURE: Final = re.compile(
+    r"\[request id: [^\]]*\] .*\b(expected|unexpected|expects|Expected|batch-size)\b", re.DOTALL
+)
+"""The server's words for inputs that are not those the model declares."""
+_GOES_AWAY: Final = (
+    "unknown model",
+    "not at ready state",
+    "no available versions",
+    "stopping",
+    "stopped",
+    "queue size",
+)
 
 
 class InferenceError(MultimoodError):
@@ -38,6 +56,15 @@ def failure(status: str, text: str, whom: str) -> MultimoodError:
     if status == "INVALID_ARGUMENT":
         return InferenceError(f"{whom} refuses the input: {text[:_LONGEST_TEXT]}")
     return InferenceError(f"{whom} failed ({status}): see the server's log")
+
+
+def stream_failure(text: str, whom: str) -> MultimoodError:
+    """Give the exception of our family for a failed stream, of which the server tells nothing but a text."""
+    if text.startswith(REFUSED) or _SIGNATURE.match(text):
+        return failure("INVALID_ARGUMENT", text.removeprefix(REFUSED), whom)
+    if text.startswith(BUSY) or any(part in text for part in _GOES_AWAY):
+        return failure("UNAVAILABLE", text, whom)
+    return failure("UNKNOWN", text, whom)
 
 
 @contextmanager

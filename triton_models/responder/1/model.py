@@ -60,9 +60,9 @@ class TritonPythonModel:
                 self.check()
                 sender.send(response("", "length", 0, 0))
             except RefusedError as error:
-                sender.send(failed(error, pb_utils.TritonError.INVALID_ARG))
+                sender.send(failed(f"refused: {error}", pb_utils.TritonError.INVALID_ARG))
             except OverloadError as error:
-                sender.send(failed(error, pb_utils.TritonError.UNAVAILABLE))
+                sender.send(failed(f"busy: {error}", pb_utils.TritonError.UNAVAILABLE))
             sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def finalize(self) -> None:
@@ -90,7 +90,7 @@ class TritonPythonModel:
         try:
             Reply(self, request, sender).write(chat)
         except RefusedError as error:
-            sender.send(failed(error, pb_utils.TritonError.INVALID_ARG))
+            sender.send(failed(f"refused: {error}", pb_utils.TritonError.INVALID_ARG))
         except Exception as error:  # noqa: BLE001 - of any kind; its text may quote the chat
             sender.send(failed(type(error).__name__, pb_utils.TritonError.INTERNAL))
         finally:
@@ -172,6 +172,6 @@ def response(text: str, finish: str, prompt_tokens: int, completion_tokens: int)
     )
 
 
-def failed(why: object, code: Any) -> Any:
-    """Make the response that says why there is none."""
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(why), code))
+def failed(why: str, code: Any) -> Any:
+    """Make the response that says why there is none. On a stream the text alone arrives: so it begins with the kind."""
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(why, code))

@@ -81,6 +81,7 @@ def _refusal(error: Exception, feed: Feed) -> Any:
 
 def _options(parameters: Mapping[str, Mapping[str, str]]) -> Any:
     options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what a request did wrong is answered, without its values
     for name, option in (
         ("intra_op_thread_count", "intra_op_num_threads"),
         ("inter_op_thread_count", "inter_op_num_threads"),
