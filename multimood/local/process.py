@@ -89,7 +89,9 @@ class Child:
 
     def send(self, number: signal.Signals) -> None:
         """Signal the process (not its group); nothing happens when it has ended."""
-        self._process.send_signal(number)
+        # Not Popen.send_signal: it would reap a process that has just ended, before its group is ended too.
+        if not self._ended():
+            os.kill(self.pid, number)
 
     def stop(self, grace_s: float) -> int:
         """SIGTERM, after the grace SIGKILL to the whole group. Gives the exit code."""
