@@ -1,0 +1,60 @@
+"""A chat model on the Triton server: decoupled, one response a piece."""
+
+import codecs
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Final, cast
+
+import numpy as np
+
+from multimood.errors import UnavailableError
+from multimood.generation.ask import Ask, Finish, Piece
+from multimood.inference import InferenceClient
+
+MODEL: Final = "responder"
+
+
+class TritonGenerator:
+    """The model `name` on the server.
+
+    messages BYTES [1] (JSON), max_tokens int32 [1], temperature fp32 [1], seed int64 [1] -> a stream of
+    text BYTES [1], finish BYTES [1], prompt_tokens int32 [1], completion_tokens int32 [1].
+    """
+
+    def __init__(self, client: InferenceClient, name: str = MODEL) -> None:
+        self._client = client
+        self.name: Final = name
+
+    async def stream(self, ask: Ask) -> AsyncGenerator[Piece, None]:
+        """See `Generator`."""
+        messages = json.dumps(ask.chat(), ensure_ascii=False).encode()
+        inputs = {
+            "messages": np.array([messages], dtype=np.object_),
+            "max_tokens": np.array([ask.max_tokens], np.int32),
+            "temperature": np.array([ask.temperature], np.float32),
+            "seed": np.array([ask.seed], np.int64),
+        }
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a token may end inside a letter
+        async with aclosing(cast("Any", self._client.stream(self.name, inputs, deadline_s=ask.within_s))) as answers:
+            async for answer in answers:
+                outputs = answer.outputs
+                finish = cast("Finish", outputs["finish"][0].decode())
+                yield Piece(
+                    decoder.decode(outputs["text"][0], final=bool(finish)),
+                    finish,
+                    int(outputs["prompt_tokens"][0]),
+                    int(outputs["completion_tokens"][0]),
+                    answer.model_version,
+                )
+                if finish:
+                    return
+        raise UnavailableError(f"the stream of {self.name} ended without saying why")
+
+    async def ready(self) -> bool:
+        """See `Generator`."""
+        return await self._client.ready()
+
+    async def close(self) -> None:
+        """See `Generator`."""
+        await self._client.close()
