@@ -54,7 +54,7 @@ def outputs_of(
     kind = _KIND[opinion.level]
     vetted = replies.reply(kind, context.locale)
     reply = pb.Reply(
-        context=context, text=vetted.text, source=pb.REPLY_SOURCE_VETTED_CRISIS, reason=kind, vetted_id=vetted.id,
-        prompt_version=vetted.version, hops=[hop],
+        context=context, text=vetted.text, source=pb.REPLY_SOURCE_VETTED_CRISIS, reason=kind,
+        vetted_id=f"{vetted.id}@{vetted.version}", hops=[hop],
     )  # fmt: skip
     return (output(topics.ESCALATION, escalation), output(topics.REPLY, reply), last)

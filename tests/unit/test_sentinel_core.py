@@ -139,7 +139,7 @@ async def test_a_crisis_is_escalated_answered_and_screened_in_this_order() -> No
     assert escalation.version == screening.version == SCREENER.version
     assert abs(escalation.raised_at_us - time.time_ns() // 1000) < 5_000_000
     assert reply.source == pb.REPLY_SOURCE_VETTED_CRISIS
-    assert (reply.reason, reply.vetted_id, reply.prompt_version) == ("imminent", "en-gb.imminent", REPLIES.version)
+    assert (reply.reason, reply.vetted_id) == ("imminent", f"en-gb.imminent@{REPLIES.version}")
     assert reply.text == REPLIES.reply("imminent", "en-GB").text
     assert "116 123" in reply.text
     assert [hop.service for hop in screening.hops] == ["sentinel"]

@@ -1,0 +1,51 @@
+"""The records that the responder publishes. Pure."""
+
+import hashlib
+
+from multimood import topics
+from multimood.bus.envelope import Output, output
+from multimood.contracts.v1 import events_pb2 as pb
+from multimood.generation import Ask
+from multimood.safety import VettedReply
+from services.responder.writing import Progress
+
+SEEDS = 1 << 31
+
+
+def seed_of(context: pb.Context) -> int:
+    """The same utterance gets the same seed, so that a replay is likely to give the same reply."""
+    name = f"{context.tenant}/{context.conversation_id}/{context.utterance_id}"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % SEEDS
+
+
+def delta(context: pb.Context, attempt: str, index: int, text: str) -> Output:
+    """A piece of a reply."""
+    message = pb.ReplyDelta(context=context, index=index, text=text, attempt=attempt)
+    return output(topics.REPLY_DELTA, message, f"{attempt}/{index}")
+
+
+def generated(decision: pb.Decision, text: str, made: pb.Reply) -> Output:
+    """The model's reply; `made` has what is to be said of its making."""
+    reply = pb.Reply(context=decision.context, text=text, source=pb.REPLY_SOURCE_GENERATED, strategy=decision.chosen)
+    reply.MergeFrom(made)
+    return output(topics.REPLY, reply)
+
+
+def fallback(decision: pb.Decision, vetted: VettedReply, reason: str, made: pb.Reply) -> Output:
+    """A vetted reply, and why; it follows no strategy."""
+    reply = pb.Reply(
+        context=decision.context, text=vetted.text, source=pb.REPLY_SOURCE_VETTED_FALLBACK, reason=reason,
+        vetted_id=f"{vetted.id}@{vetted.version}",
+    )  # fmt: skip
+    reply.MergeFrom(made)
+    return output(topics.REPLY, reply)
+
+
+def about(model: str, prompt_version: str, ask: Ask, progress: Progress, received_at_us: int) -> pb.Reply:
+    """What is logged of a generation, whether its reply left or not."""
+    first = progress.first_token_at_us
+    return pb.Reply(
+        model_name=model, model_version=progress.model_version, prompt_version=prompt_version,
+        prompt_sha256=ask.sha256(), prompt_tokens=progress.prompt_tokens,
+        completion_tokens=progress.completion_tokens, first_token_us=max(0, first - received_at_us) if first else 0,
+    )  # fmt: skip
