@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from tritonclient.grpc.aio import InferenceServerClient
@@ -17,6 +17,9 @@ from multimood.settings import TritonSettings
 PAUSES_S: Final = (0.05, 0.2, 0.8)
 """Before each further attempt; a longer outage is a matter for the caller's own retries."""
 READY_WITHIN_S: Final = 2.0
+LEFT_END_S: Final = 0.02
+FAILED_END_S: Final = 1.0
+"""How long a stream that was left, or has failed, may take to come to its end before it is cancelled."""
 _CHANNEL: Final = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -121,7 +124,7 @@ class InferenceClient:
             async with asyncio.timeout(limit_s):
                 await self._slots.acquire()
         except TimeoutError:
-            raise self._late(model, limit_s) from None
+            raise self._late(model, None if due else limit_s) from None
         call.begin_turn()
         try:
             yield
@@ -136,7 +139,10 @@ class InferenceClient:
         try:
             yield responses
         finally:
-            responses.cancel()  # without effect on a stream that has ended
+            try:
+                await _drain(responses, LEFT_END_S)
+            finally:
+                responses.cancel()  # without effect on a stream that has ended
 
     async def _next(self, model: str, responses: Any, due: float | None) -> Inference | None:
         limit_s = self._left(due)
@@ -147,8 +153,9 @@ class InferenceClient:
         except StopAsyncIteration:
             return None
         except TimeoutError:
-            raise self._late(model, limit_s) from None
+            raise self._late(model, None if due else limit_s) from None
         if error is not None:
+            await _drain(responses, FAILED_END_S)
             raise stream_failure(str(error.message()), self._whom(model))
         return response(result)
 
@@ -168,8 +175,9 @@ class InferenceClient:
     def _whom(self, model: str) -> str:
         return f"{model} on {self._settings.url}"
 
-    def _late(self, model: str, limit_s: float) -> DeadlineExceededError:
-        return DeadlineExceededError(f"{self._whom(model)} did not answer within {limit_s:.2g} s")
+    def _late(self, model: str, limit_s: float | None) -> DeadlineExceededError:
+        limit = "the call's deadline" if limit_s is None else f"{limit_s:.2g} s"
+        return DeadlineExceededError(f"{self._whom(model)} did not answer within {limit}")
 
 
 def _now() -> float:
@@ -178,6 +186,15 @@ def _now() -> float:
 
 def _jittered(pause_s: float) -> float:
     return pause_s * random.uniform(0.5, 1.5)  # noqa: S311 - so that callers do not come back all at once
+
+
+async def _drain(responses: Any, within_s: float) -> None:
+    """Let a stream that is about to end do so: the server keeps a request for ever that is cancelled just then."""
+    with suppress(MultimoodError, StopAsyncIteration, TimeoutError):
+        async with asyncio.timeout(within_s):
+            with translated("the stream"):
+                while True:
+                    await anext(responses)
 
 
 async def _once(model: str, tensors: Tensors) -> AsyncIterator[dict[str, Any]]:

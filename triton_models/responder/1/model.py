@@ -20,6 +20,10 @@ class OverloadError(Exception):
     """No chat can be taken on now."""
 
 
+class EngineError(Exception):
+    """The engine reports a failure of its own."""
+
+
 class TritonPythonModel:
     """messages, max_tokens, temperature, seed -> a stream of text, finish, prompt_tokens, completion_tokens."""
 
@@ -58,12 +62,10 @@ class TritonPythonModel:
                     self.pool.submit(self.answer, request, chat, sender)
                     continue
                 self.check()
-                sender.send(response("", "length", 0, 0))
-            except RefusedError as error:
-                sender.send(failed(f"refused: {error}", pb_utils.TritonError.INVALID_ARG))
-            except OverloadError as error:
-                sender.send(failed(f"busy: {error}", pb_utils.TritonError.UNAVAILABLE))
-            sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+                last = response("", "length", 0, 0)
+            except (RefusedError, OverloadError) as error:
+                last = explained(error)
+            sender.send(last, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     def finalize(self) -> None:
         """End the chats that still run."""
@@ -88,16 +90,13 @@ class TritonPythonModel:
     def answer(self, request: Any, chat: Mapping[str, Any], sender: Any) -> None:
         """Answer one request, whatever becomes of it."""
         try:
-            Reply(self, request, sender).write(chat)
-        except RefusedError as error:
-            sender.send(failed(f"refused: {error}", pb_utils.TritonError.INVALID_ARG))
-        except Exception as error:  # noqa: BLE001 - of any kind; its text may quote the chat
-            sender.send(failed(type(error).__name__, pb_utils.TritonError.INTERNAL))
-        finally:
-            with self.lock:
-                self.taken -= 1
-                self.heard = time.monotonic()
-            sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+            last = Reply(self, request, sender).write(chat)
+        except Exception as error:  # noqa: BLE001 - of any kind
+            last = explained(error)
+        with self.lock:
+            self.taken -= 1
+            self.heard = time.monotonic()
+        sender.send(last, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
 
 class Reply:
@@ -107,19 +106,18 @@ class Reply:
         self.model, self.request, self.sender = model, request, sender
         self.prompt_tokens = self.completion_tokens = 0
         self.finish = ""
-        self.failure: Exception | None = None
+        # Not an exception: its traceback would keep the request alive, and with it the model when it is unloaded.
+        self.failure: Any = None
 
-    def write(self, chat: Mapping[str, Any]) -> None:
-        """Let the engine write, and send each piece."""
+    def write(self, chat: Mapping[str, Any]) -> Any:
+        """Let the engine write, and send each piece; gives the last response."""
         if not self.is_over():
             body = {**chat, **self.model.sampling, "stream": True, "timings_per_token": True}
             try:
                 self.model.engine.handle_chat_completions(body, self.on_chunk)
             except ValueError:  # its text may quote the chat
                 raise RefusedError("the engine does not accept these messages") from None
-        if self.failure is not None:
-            raise self.failure
-        self.sender.send(response("", self.finish or "cancelled", self.prompt_tokens, self.completion_tokens))
+        return self.failure or response("", self.finish or "cancelled", self.prompt_tokens, self.completion_tokens)
 
     def is_over(self) -> bool:
         """Tell whether nobody waits for the rest."""
@@ -130,8 +128,8 @@ class Reply:
         self.model.heard = time.monotonic()
         try:
             self.pass_on(chunk)
-        except Exception as error:  # noqa: BLE001
-            self.failure = error
+        except Exception as error:  # noqa: BLE001 - of any kind
+            self.failure = explained(error)
         return self.failure is not None or self.is_over()
 
     def pass_on(self, chunk: Mapping[str, Any]) -> None:
@@ -140,7 +138,7 @@ class Reply:
             error = chunk["error"]
             if "n_ctx" in error:
                 raise RefusedError(f"the chat takes {error['n_prompt_tokens']} tokens, at most {error['n_ctx']} fit")
-            raise RuntimeError
+            raise EngineError
         timings = chunk.get("timings")
         if timings:
             self.prompt_tokens = int(timings["cache_n"] + timings["prompt_n"])
@@ -172,6 +170,16 @@ def response(text: str, finish: str, prompt_tokens: int, completion_tokens: int)
     )
 
 
-def failed(why: str, code: Any) -> Any:
-    """Make the response that says why there is none. On a stream the text alone arrives: so it begins with the kind."""
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(why, code))
+def explained(error: Exception) -> Any:
+    """Make the response that says why there is no other.
+
+    The client of a stream gets the text alone, so it begins with the kind. Of a foreign exception it tells no more than
+    the type: its text may quote the chat.
+    """
+    if isinstance(error, RefusedError):
+        text, code = f"refused: {error}", pb_utils.TritonError.INVALID_ARG
+    elif isinstance(error, OverloadError):
+        text, code = f"busy: {error}", pb_utils.TritonError.UNAVAILABLE
+    else:
+        text, code = type(error).__name__, pb_utils.TritonError.INTERNAL
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, code))
