@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from google.protobuf.message import Message
 
+from multimood.bus.acks import Limits
 from multimood.bus.delivery import Delivery, Processor
 from multimood.bus.envelope import Event, decode
 from multimood.errors import InvalidEventError
@@ -21,6 +22,7 @@ class Following:
         self._inner = inner
         self._followed = followed
         self.recovers = inner.recovers
+        self.limits: Limits = getattr(inner, "limits", Limits())
 
     def recover(self, topic: Topic, event: Event[Message]) -> None:
         """See `Processor`."""

@@ -146,7 +146,7 @@ class Handler:
             "messaging.destination.name": event.topic.name,
         }
         name = f"{self._service} {event.topic.name.split('.', 1)[1]}"
-        with tracer().start_as_current_span(name, context, attributes=attributes, record_exception=False) as span:
+        with tracer().start_as_current_span(name, context, attributes=attributes) as span:
             yield span
 
     async def _attempt(self, delivery: Delivery, event: Event[Message]) -> str:

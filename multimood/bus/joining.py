@@ -34,8 +34,6 @@ class Joining:
     called for up to `concurrency` keys at once. What it raises sends the records behind it to the dead letters.
     """
 
-    limits = LIMITS
-
     def __init__(
         self,
         service: str,
@@ -47,8 +45,10 @@ class Joining:
         key_of: Callable[[Part], str],
         recovers: Sequence[tuple[Topic, int | None]] = (),
         concurrency: int = 512,
+        limits: Limits = LIMITS,
     ) -> None:
         self.recovers = recovers
+        self.limits = limits
         self._service = service
         self._bus = bus
         self._join = join
@@ -63,6 +63,11 @@ class Joining:
         self._wake = asyncio.Event()
         self._draining = False
         self._outcomes = meter().create_counter("multimood.joins", description="Joins by outcome")
+
+    @property
+    def held(self) -> int:
+        """Records that wait for another part: for somebody else."""
+        return self._join.held
 
     def recover(self, _topic: Topic, event: Part) -> None:
         """Note that this key was finished before."""

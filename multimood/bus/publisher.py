@@ -2,10 +2,11 @@
 
 import asyncio
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from google.protobuf.message import Message
 
 from multimood.bus.envelope import Output, encode_headers, output
+from multimood.bus.sender import Sender
 from multimood.errors import UnavailableError
 from multimood.settings import KafkaSettings
 from multimood.telemetry import current_traceparent
@@ -19,41 +20,36 @@ class Publisher:
         self._settings = settings
         self._service = service
         self._timeout_s = timeout_s
-        self._producer: AIOKafkaProducer | None = None
+        self._sender = Sender(settings)
 
     async def start(self) -> None:
         """Connect. Raises UnavailableError when the broker cannot be reached."""
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.brokers,
-            acks="all",
-            enable_idempotence=True,
-            max_request_size=self._settings.max_message_bytes,
-        )
         try:
-            await self._producer.start()
-        except KafkaError as error:
+            await self._sender.start()
+        except (KafkaError, OSError) as error:
             raise UnavailableError(f"no broker answers at {self._settings.brokers}: {type(error).__name__}") from None
 
     async def stop(self) -> None:
         """Send what is buffered and disconnect."""
-        if self._producer is not None:
-            await self._producer.stop()
+        await self._sender.stop()
 
-    async def publish(self, topic: Topic, message: object, event_id: str | None = None) -> None:
-        """Publish one event. Raises UnavailableError when it is not known to be durable: send the same id again."""
-        assert self._producer is not None, "start() first"
-        out = output(topic, message)  # type: ignore[arg-type]
+    async def reachable(self) -> bool:
+        """Ask whether the broker answers now; in a few seconds at most, and never raises."""
+        return await self._sender.reachable()
+
+    async def publish(self, topic: Topic, message: Message, event_id: str | None = None) -> None:
+        """Publish one event.
+
+        Raises UnavailableError when it is not known to be durable: send the same id again. Raises UnsendableError when
+        it never can be, being too large.
+        """
+        out = output(topic, message)
         if event_id is not None:
             out = Output(topic, out.message, event_id)
+        headers = encode_headers(out, self._service, current_traceparent())
+        value = out.message.SerializeToString()
         try:
-            await asyncio.wait_for(
-                self._producer.send_and_wait(
-                    topic.name,
-                    out.message.SerializeToString(),
-                    key=out.key,
-                    headers=encode_headers(out, self._service, current_traceparent()),
-                ),
-                self._timeout_s,
-            )
-        except (TimeoutError, KafkaError) as error:
-            raise UnavailableError(f"{topic.name} did not take an event: {type(error).__name__}") from None
+            async with asyncio.timeout(self._timeout_s):
+                await self._sender.send(topic.name, out.key, value, headers, limit=topic.max_message_bytes)
+        except TimeoutError:
+            raise UnavailableError(f"{topic.name} did not take an event within {self._timeout_s:g} s") from None

@@ -8,7 +8,7 @@ failed in any way but "try again" is dropped, and what it had not sent goes thro
 import asyncio
 import contextlib
 import logging
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
@@ -37,6 +37,7 @@ REFUSED: Final = (
 PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 5.0
 STOP_S: Final = 3.0
+ANSWER_S: Final = 3.0
 ROOM: Final = 1 << 20
 """Above the largest record, so that the limit that counts is the one `send` is given."""
 
@@ -58,6 +59,10 @@ class Sender:
         """Send what is buffered, if that is possible soon, and disconnect."""
         producer, self._producer = self._producer, None
         await asyncio.gather(*self._dropped, *([_stop(producer)] if producer is not None else []))
+
+    async def reachable(self) -> bool:
+        """Ask whether the broker answers now; in a few seconds at most, and never raises."""
+        return self._producer is not None and await answers(self._producer.client)
 
     async def send(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, *, limit: int,
@@ -112,6 +117,13 @@ class Sender:
         task = asyncio.create_task(_stop(producer))
         self._dropped.add(task)
         task.add_done_callback(self._dropped.discard)
+
+
+async def answers(client: Any) -> bool:
+    """Ask a client's brokers for their metadata; no answer within seconds is a no."""
+    with contextlib.suppress(TimeoutError, KafkaError, OSError):
+        return bool(await asyncio.wait_for(client.force_metadata_update(), ANSWER_S))
+    return False
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from multimood.bus.envelope import decode, header
 from multimood.bus.letters import is_receipt
+from multimood.bus.sender import answers
 from multimood.clock import now_us
 from multimood.errors import InvalidEventError, UnavailableError
 from multimood.settings import KafkaSettings
@@ -20,7 +21,6 @@ from multimood.topics import BY_NAME, Topic
 
 logger = logging.getLogger(__name__)
 
-ANSWER_S: Final = 3.0
 MOST: Final = 50_000
 """So many records of a partition are read back by time, at most: more would not be remembered."""
 
@@ -61,11 +61,7 @@ class PartitionTail:
 
     async def reachable(self) -> bool:
         """Ask whether the broker answers now; in a few seconds at most, and never raises."""
-        if self._reader is None:
-            return False
-        with contextlib.suppress(TimeoutError, KafkaError, OSError):
-            return bool(await asyncio.wait_for(self._reader._client.force_metadata_update(), ANSWER_S))  # noqa: SLF001
-        return False
+        return self._reader is not None and await answers(self._reader._client)  # noqa: SLF001
 
     async def partitions(self, topics: Iterable[Topic]) -> dict[str, int]:
         """Count the partitions by topic; 0 for one that is not on the broker."""

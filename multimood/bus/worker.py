@@ -35,7 +35,7 @@ from multimood.clock import now_us
 from multimood.errors import ConfigurationError, InvalidEventError, MultimoodError, UnsendableError
 from multimood.health import HealthServer
 from multimood.settings import HealthSettings, KafkaSettings, TelemetrySettings, describe
-from multimood.topics import BY_NAME, DEAD_LETTER_ROOM, Topic
+from multimood.topics import DEAD_LETTER_ROOM, Topic
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +82,7 @@ class Worker:
     ) -> None:
         self.service = service
         self.inputs = tuple(inputs)
+        self._topics = {topic.name: topic for topic in self.inputs}
         self.settings = settings or WorkerSettings()
         self.processor = build(Bus(self._emit, self._dead_letter, self._crash))
         self._checks = dict(checks or {})
@@ -227,7 +228,7 @@ class Worker:
         await self._recover(batch)
         if self._stopping or batch.tracker.closed:
             return
-        topic, received = BY_NAME[batch.tp.topic], now_us()
+        topic, received = self._topics[batch.tp.topic], now_us()
         deliveries = [Delivery(topic, record, batch.tracker, received) for record in batch.records]
         await self.processor.process(deliveries)
 

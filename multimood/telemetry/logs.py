@@ -3,8 +3,10 @@
 import json
 import logging
 import sys
+import threading
 import traceback
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Final
 
 from opentelemetry import trace
@@ -13,6 +15,10 @@ from multimood.errors import MultimoodError
 
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _NOISY: Final = ("aiokafka", "faust", "mode", "kafka", "urllib3", "httpx", "httpcore", "grpc", "asyncio")
+_OURS: Final = ("multimood", "services", "__main__")
+_FOREIGN_LENGTH: Final = 300
+
+logger = logging.getLogger(__name__)
 
 
 class JsonFormatter(logging.Formatter):
@@ -24,12 +30,13 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Render one line. A foreign exception is reduced to its type and place: its text may quote the input."""
+        ours = record.name.partition(".")[0] in _OURS
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "service": self._service,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": record.getMessage() if ours else _foreign_message(record),
         }
         span = trace.get_current_span().get_span_context()
         if span.is_valid:
@@ -38,6 +45,22 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = _describe(record.exc_info[1])
         return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def _foreign_message(record: logging.LogRecord) -> str:
+    """What a library says, without the texts of exceptions: as arguments, or below the first line (asyncio's tasks)."""
+    args = record.args
+    if isinstance(args, tuple):
+        args = tuple(type(arg).__name__ if isinstance(arg, BaseException) else arg for arg in args)
+    try:
+        text = str(record.msg) % args if args else str(record.msg)
+    except (TypeError, ValueError):  # the library's format was for something else
+        text = str(record.msg)
+    first = text.partition("\n")[0]
+    if record.exc_info and record.exc_info[1] is not None:
+        told = str(record.exc_info[1])
+        first = first.replace(told, type(record.exc_info[1]).__name__) if told else first
+    return first[:_FOREIGN_LENGTH]
 
 
 def _describe(error: BaseException) -> dict[str, object]:
@@ -51,7 +74,7 @@ def _describe(error: BaseException) -> dict[str, object]:
 
 
 def setup_logging(service: str, level: str = "INFO") -> None:
-    """Send every logger of this process through the JSON formatter."""
+    """Send every logger of this process through the JSON formatter, and what nobody caught too."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service))
     root = logging.getLogger()
@@ -59,3 +82,10 @@ def setup_logging(service: str, level: str = "INFO") -> None:
     root.setLevel(level.upper())
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def _uncaught(kind: type[BaseException], error: BaseException | None, _at: TracebackType | None) -> None:
+    if error is not None and not issubclass(kind, KeyboardInterrupt):
+        logger.critical("nobody caught an error", exc_info=error)

@@ -1,6 +1,7 @@
 """Tracer and meter of a process. Spans go to an OTLP collector, or as JSON lines to a folder, or nowhere."""
 
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from multimood import __version__
 from multimood.settings import TelemetrySettings
 from multimood.telemetry.logs import setup_logging
+from multimood.telemetry.tracing import DiscreetTracer
 
 MILLISECONDS = (1, 2, 3, 5, 8, 12, 20, 35, 60, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 30000)
 SPAN_FILE_BYTES = 32 << 20
+SHUTDOWN_S = 3.0
 
 
 class JsonLinesExporter(SpanExporter):
@@ -57,15 +60,17 @@ def setup(service: str, settings: TelemetrySettings) -> None:
 
 
 def shutdown() -> None:
-    """Send what is still buffered."""
+    """Send what is still buffered, if a collector takes it soon."""
     provider = trace.get_tracer_provider()
     if isinstance(provider, TracerProvider):
-        provider.shutdown()
+        sending = threading.Thread(target=provider.shutdown, daemon=True)  # it has no time limit of its own
+        sending.start()
+        sending.join(SHUTDOWN_S)
 
 
-def tracer() -> trace.Tracer:
-    """The tracer of this process."""
-    return trace.get_tracer("multimood", __version__)
+def tracer() -> DiscreetTracer:
+    """The tracer of this process; its spans never hold an exception's text."""
+    return DiscreetTracer(trace.get_tracer("multimood", __version__))
 
 
 def meter() -> metrics.Meter:

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from aiokafka.errors import KafkaError
 from google.protobuf.message import Message
@@ -34,7 +34,6 @@ FATAL: Final = MappingProxyType(
 )
 """Dead letters after which no reply can come, by who gave up: without an encoder or the sentinel there is still one."""
 RETRY_S: Final = (0.2, 5.0)
-PROBE_S: Final = 2.0
 
 
 class _OutcomeFollower(Follower):
@@ -79,16 +78,7 @@ class BusLink:
 
     async def reachable(self) -> bool:
         """Ask the broker something."""
-        publisher: Any = self._publisher
-        producer = publisher and publisher._producer  # noqa: SLF001 - the bus has no question of its own yet
-        if producer is None:
-            return False
-        try:
-            async with asyncio.timeout(PROBE_S):
-                await producer.client.fetch_all_metadata()
-        except (KafkaError, TimeoutError, OSError):
-            return False
-        return True
+        return self._publisher is not None and await self._publisher.reachable()
 
     async def _persist(self, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat a step that needs the broker until it succeeds."""

@@ -1,4 +1,6 @@
-from multimood.bus import Worker, WorkerSettings, run_worker
+from typing import cast
+
+from multimood.bus import Joining, Worker, WorkerSettings, run_worker
 from services.joiner.agent import INPUTS, processor
 from services.joiner.features import SERVICE
 from services.joiner.settings import JoinerSettings
@@ -7,7 +9,14 @@ from services.joiner.settings import JoinerSettings
 def make(settings: WorkerSettings) -> Worker:
     """Wire the service."""
     own = JoinerSettings()
-    return Worker(SERVICE, INPUTS, lambda bus: processor(bus, own), settings=settings)
+    worker = Worker(
+        SERVICE,
+        INPUTS,
+        lambda bus: processor(bus, own),
+        settings=settings,
+        holds=lambda: cast("Joining", worker.processor).held,
+    )
+    return worker
 
 
 if __name__ == "__main__":

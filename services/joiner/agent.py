@@ -7,6 +7,7 @@ from opentelemetry import trace
 
 from multimood import topics
 from multimood.bus import Bus, Delivery, Event, HopClock, JoinedParts, Joining, Part
+from multimood.bus.acks import Limits
 from multimood.bus.joining import RECOVERED_IDS
 from multimood.join import Join
 from multimood.telemetry import current_traceparent, remote_context, span_link, tracer
@@ -68,4 +69,5 @@ def processor(bus: Bus, settings: JoinerSettings) -> Joining:
         owns=(topics.UTTERANCE, topics.SCREENING, *topics.EMBEDDINGS),
         key_of=key_of,
         recovers=((topics.FEATURES, RECOVERED_IDS),),
+        limits=Limits(records=settings.waiting_records),
     )
