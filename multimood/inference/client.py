@@ -9,7 +9,7 @@ from typing import Any, Final
 from tritonclient.grpc.aio import InferenceServerClient
 
 from multimood.errors import DeadlineExceededError, MultimoodError, UnavailableError
-from multimood.inference.errors import stream_failure, translated
+from multimood.inference.errors import DeadModelError, stream_failure, translated
 from multimood.inference.metrics import Call
 from multimood.inference.tensors import Arrays, Inference, Tensors, request_tensors, response
 from multimood.settings import TritonSettings
@@ -167,7 +167,7 @@ class InferenceClient:
         return self._connection
 
     def _is_final(self, error: UnavailableError) -> bool:
-        return self._closed or isinstance(error, DeadlineExceededError)
+        return self._closed or isinstance(error, DeadlineExceededError | DeadModelError)
 
     def _left(self, due: float | None) -> float:
         return self._settings.deadline_s if due is None else max(due - _now(), 0.0)

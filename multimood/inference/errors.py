@@ -41,6 +41,12 @@ class InferenceError(MultimoodError):
     code = "inference"
 
 
+class DeadModelError(UnavailableError):
+    """The process that runs the model has died; it takes seconds until somebody has reloaded it."""
+
+    code = "dead_model"
+
+
 def failure(status: str, text: str, whom: str) -> MultimoodError:
     """Give the exception of our family for a gRPC status name and the server's text.
 
@@ -52,7 +58,7 @@ def failure(status: str, text: str, whom: str) -> MultimoodError:
     if status in _LATER:
         return UnavailableError(f"{whom} is not available ({status}): is the server up and the model loaded?")
     if _DEAD_PROCESS in text:
-        return UnavailableError(f"the process of {whom} has died and has to be reloaded")
+        return DeadModelError(f"the process of {whom} has died and has to be reloaded")
     if status == "INVALID_ARGUMENT":
         return InferenceError(f"{whom} refuses the input: {text[:_LONGEST_TEXT]}")
     return InferenceError(f"{whom} failed ({status}): see the server's log")

@@ -1,8 +1,8 @@
 """A Python-based Triton backend named `onnxruntime`: ONNX Runtime's Python API serves <model>/<version>/model.onnx.
 
-It stands in for NVIDIA's C++ backend of that name, and reads the same config.pbtxt: batching, thread counts, KIND_GPU.
-It has neither automatic completion of configurations nor optional inputs. Triton imports it in the server's own
-environment.
+It stands in for NVIDIA's C++ backend of that name, and reads the same config.pbtxt: batching, KIND_GPU, thread counts,
+shrinking of the memory arena. It has neither automatic completion of configurations nor optional inputs. Triton imports
+it in the server's own environment.
 """
 
 import json
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 Feed = dict[str, NDArray[Any]]
 
+_SHRINK = "memory.enable_memory_arena_shrinkage"
+
 
 class TritonPythonModel:
     """One instance of one model."""
@@ -28,6 +30,7 @@ class TritonPythonModel:
         self._inputs = [one["name"] for one in config["input"]]
         self._outputs = [one["name"] for one in config["output"]]
         self._batches = config["max_batch_size"] > 0
+        self._run = _run_options(config.get("parameters", {}))
         self._session = onnxruntime.InferenceSession(
             str(Path(args["model_repository"]) / args["model_version"] / file),
             _options(config.get("parameters", {})),
@@ -50,12 +53,12 @@ class TritonPythonModel:
     def _together(self, feeds: Sequence[Feed]) -> list[Any]:
         joined = {name: np.concatenate([feed[name] for feed in feeds]) for name in self._inputs}
         ends = np.cumsum([len(feed[self._inputs[0]]) for feed in feeds])[:-1]
-        outputs = [np.split(output, ends) for output in self._session.run(self._outputs, joined)]
+        outputs = [np.split(output, ends) for output in self._session.run(self._outputs, joined, self._run)]
         return [self._response(rows) for rows in zip(*outputs, strict=True)]
 
     def _alone(self, feed: Feed) -> Any:
         try:
-            return self._response(self._session.run(self._outputs, feed))
+            return self._response(self._session.run(self._outputs, feed, self._run))
         except _failures() as error:
             return pb_utils.InferenceResponse(error=_refusal(error, feed))
 
@@ -88,6 +91,13 @@ def _options(parameters: Mapping[str, Mapping[str, str]]) -> Any:
     ):
         if name in parameters:
             setattr(options, option, int(parameters[name]["string_value"]))
+    return options
+
+
+def _run_options(parameters: Mapping[str, Mapping[str, str]]) -> Any:
+    options = onnxruntime.RunOptions()
+    if _SHRINK in parameters:
+        options.add_run_config_entry(_SHRINK, parameters[_SHRINK]["string_value"])
     return options
 
 
