@@ -1,0 +1,24 @@
+"""The experience log: what was perceived, decided, said and thought of it, one row per utterance, as Parquet on S3.
+
+`docs/experience.md` is its public contract. Whoever only reads needs `rows` and a `Folder` or a `Bucket`.
+"""
+
+from multimood.experience.reader import Bucket, Folder, Source, rows
+from multimood.experience.record import Origin, feedback_row, merge, row_of, unfit_reason
+from multimood.experience.schema import FEEDBACK_SCHEMA, SCHEMA, VERSION, Row
+
+__all__ = [
+    "FEEDBACK_SCHEMA",
+    "SCHEMA",
+    "VERSION",
+    "Bucket",
+    "Folder",
+    "Origin",
+    "Row",
+    "Source",
+    "feedback_row",
+    "merge",
+    "row_of",
+    "rows",
+    "unfit_reason",
+]

@@ -1,0 +1,175 @@
+"""The columns of the experience log, version 1: the public contract, in the order of the file.
+
+A column is never renamed, retyped or given another meaning. New ones are added at the end, and readers take a column
+that a file lacks for null. Anything else is a new version under another prefix.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import pyarrow as pa
+
+from multimood.taxonomy import CRITERIA
+
+VERSION: Final = 1
+
+Row: TypeAlias = dict[str, Any]
+"""A row as `pyarrow.Table.to_pylist` gives it; times may also be int, microseconds since the epoch."""
+
+Part: TypeAlias = Literal["identity", "decision", "reply", "trust", "derived"]
+
+TIME: Final = pa.timestamp("us", tz="UTC")
+TEXT: Final = pa.string()
+DISTRIBUTION: Final = pa.list_(pa.struct([pa.field("label", TEXT), pa.field("p", pa.float64())]))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: where its value comes from, and what it means."""
+
+    name: str
+    type: Any
+    part: Part
+    meaning: str
+
+
+def _structs(**fields: Any) -> Any:
+    return pa.list_(pa.struct([pa.field(name, kind) for name, kind in fields.items()]))
+
+
+COLUMNS: Final = (
+    Column("schema_version", pa.int32(), "identity", "Version of this table: 1."),
+    Column("row_id", TEXT, "identity", "Event id of the decision (a UUID): the row's key. Equal ids are one row."),
+    Column("tenant", TEXT, "identity", "Whose platform it was."),
+    Column("conversation_id", TEXT, "identity", "The platform's id, as it gave it."),
+    Column("utterance_id", TEXT, "identity", "The platform's id, as it gave it, or one the gateway made."),
+    Column("occurred_at", TIME, "identity", "When the person said it, by the platform's clock."),
+    Column("locale", TEXT, "identity", "BCP 47; `en` when the platform named none."),
+    Column("learning_consent", pa.bool_(), "identity", "Always true: without consent there is no row."),
+    Column("retention_class", TEXT, "identity", "Class of the operator's retention policy; `standard` by default."),
+    Column("has_decision", pa.bool_(), "derived", "The columns of the decision are filled."),
+    Column("has_reply", pa.bool_(), "derived", "The columns of the reply are filled."),
+    Column(
+        "fit_for_ope",
+        pa.bool_(),
+        "derived",
+        "The chosen strategy is the policy's own sample, was carried out, and its propensity is known.",
+    ),
+    Column(
+        "unfit_reason",
+        TEXT,
+        "derived",
+        "Why not: `no_decision`, `no_reply`, `override`, `no_propensity`, `not_carried_out`; null when fit.",
+    ),
+    Column("step", pa.int32(), "decision", "Number of the person's turn in the conversation, from 0."),
+    Column("decided_at", TIME, "decision", "When the decision was made, by the strategist's clock."),
+    Column("modalities", pa.list_(TEXT), "decision", "What was announced: `text`, `audio`, `video`."),
+    Column("missing", _structs(modality=TEXT, reason=TEXT), "decision", "What could not be used of it, and why."),
+    Column(
+        "screening_level",
+        TEXT,
+        "decision",
+        "`none`, `low`, `elevated`, `imminent`, `unscreened`; null: no verdict came in time.",
+    ),
+    Column("screening_rules", pa.list_(TEXT), "decision", "Ids of the crisis rules that fired."),
+    Column("screening_score", pa.float32(), "decision", "Probability of crisis language, 0..1."),
+    Column("screening_version", TEXT, "decision", "Version of rules and classifier."),
+    Column("user_emotion", DISTRIBUTION, "decision", "Distribution over the eight emotions; sums to 1."),
+    Column(
+        "modality_emotions",
+        _structs(modality=TEXT, emotion=DISTRIBUTION),
+        "decision",
+        "The same, as each modality shows it by itself.",
+    ),
+    Column("intensity", pa.float32(), "decision", "Strength of the emotion, 0..1."),
+    Column("stage", TEXT, "decision", "`exploration`, `comforting` or `action`."),
+    Column("system_emotion", DISTRIBUTION, "decision", "The emotion the reply should carry; sums to 1."),
+    Column(
+        "strategy",
+        DISTRIBUTION,
+        "decision",
+        "The eligible strategies with the behaviour policy's probability of each; sums to 1.",
+    ),
+    Column("chosen", TEXT, "decision", "The strategy that was sampled."),
+    Column("propensity", pa.float64(), "decision", "The behaviour policy's probability of `chosen`, in (0, 1]."),
+    Column(
+        "override",
+        TEXT,
+        "decision",
+        "`none`, or why the action was not the policy's: `crisis`, `unscreened`, `no_input`, `model_unavailable`.",
+    ),
+    Column("policy_version", TEXT, "decision", "Version of the policy."),
+    Column("models", _structs(name=TEXT, version=TEXT), "decision", "The models behind the decision."),
+    Column(
+        "dialogue",
+        _structs(role=TEXT, text=TEXT, utterance_id=TEXT, label=TEXT),
+        "decision",
+        "CONTENT. The last turns, oldest first, the person's current one last. `role` is `user` or `system`, "
+        "`label` the emotion of the one and the strategy of the other.",
+    ),
+    Column("replied_at", TIME, "reply", "When the reply was published, by its service's clock."),
+    Column("reply_text", TEXT, "reply", "CONTENT. What was answered."),
+    Column("reply_source", TEXT, "reply", "`generated`, `vetted_crisis` or `vetted_fallback`."),
+    Column("reply_reason", TEXT, "reply", "Of a vetted reply: why. Null else."),
+    Column("reply_vetted_id", TEXT, "reply", "Of a vetted reply: which. Null else."),
+    Column("reply_strategy", TEXT, "reply", "The strategy that the reply was asked to follow; null: none."),
+    Column("reply_model", TEXT, "reply", "The model that wrote it; null: none did."),
+    Column("reply_model_version", TEXT, "reply", "Its version."),
+    Column("prompt_version", TEXT, "reply", "Name and hash of the prompt template; null: there was no prompt."),
+    Column("prompt_sha256", TEXT, "reply", "SHA-256 of the rendered prompt, hexadecimal; null: there was no prompt."),
+    Column("prompt_tokens", pa.int64(), "reply", "Tokens of the prompt."),
+    Column("completion_tokens", pa.int64(), "reply", "Tokens of the reply."),
+    Column("first_token_us", pa.int64(), "reply", "Microseconds from receiving the decision to the first token."),
+    Column("reply_partition", pa.int32(), "reply", "Partition of the reply's record on Kafka."),
+    Column("reply_offset", pa.int64(), "reply", "Offset of it. Rows of an object are in this order."),
+    *(
+        Column(f"score_{name}", pa.float64(), "trust", f"Trust criterion {name}, 1..10; null: nobody could score it.")
+        for name in CRITERIA
+    ),
+    Column(
+        "judges",
+        _structs(criterion=TEXT, judge=TEXT, judge_version=TEXT),
+        "trust",
+        "Who gave each score that is there.",
+    ),
+    Column("reward", pa.float64(), "trust", "0..1; null: nothing to compute it from."),
+    Column("reward_version", TEXT, "trust", "Version of the reward's formula, weights and gate."),
+    Column("crisis_gate_failed", pa.bool_(), "trust", "The reply broke the crisis rule; the reward is then 0."),
+    Column("scored_at", TIME, "trust", "When it was scored, by the reward service's clock."),
+    Column(
+        "timings",
+        _structs(service=TEXT, received_at=TIME, produced_at=TIME, model_us=pa.int64()),
+        "derived",
+        "Each service's part, in order of receipt: record received, output handed over, and of that the microseconds "
+        "spent waiting for models, the store or an LLM.",
+    ),
+)
+
+PARTS: Final = {
+    part: tuple(column.name for column in COLUMNS if column.part == part)
+    for part in ("identity", "decision", "reply", "trust", "derived")
+}
+CONTENT: Final = ("dialogue", "reply_text")
+"""The columns that hold what was said."""
+
+FEEDBACK_COLUMNS: Final = (
+    Column("schema_version", pa.int32(), "identity", "Version of this table: 1."),
+    Column("feedback_id", TEXT, "identity", "Id of the feedback event: the row's key. Equal ids are one row."),
+    Column("tenant", TEXT, "identity", "Whose platform it was."),
+    Column("conversation_id", TEXT, "identity", "Of the utterance that the feedback is about."),
+    Column("utterance_id", TEXT, "identity", "Of the same. Join on tenant, conversation_id and utterance_id."),
+    Column("given_at", TIME, "identity", "When the feedback was given, by the platform's clock or the gateway's."),
+    Column("rating", pa.float64(), "identity", "0..1; null: not given."),
+    Column("intensity", pa.float64(), "identity", "The person's own report after the reply, 0..1; null: not given."),
+    Column("source", TEXT, "identity", "Who says so: `user`, `clinician`, ...; null: not told."),
+    Column("feedback_offset", pa.int64(), "identity", "Offset of the record on Kafka. Rows are in this order."),
+)
+
+
+def _schema(name: str, columns: tuple[Column, ...]) -> Any:
+    fields = [pa.field(column.name, column.type, metadata={"meaning": column.meaning}) for column in columns]
+    return pa.schema(fields, metadata={"multimood.table": f"{name}/v{VERSION}"})
+
+
+SCHEMA: Final = _schema("experience", COLUMNS)
+FEEDBACK_SCHEMA: Final = _schema("feedback", FEEDBACK_COLUMNS)

@@ -1,0 +1,87 @@
+"""One object of the log: rows to bytes, bytes to rows, and rows into an object that has some already. Pure."""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from multimood.errors import MultimoodError
+from multimood.experience.record import merge
+from multimood.experience.schema import FEEDBACK_SCHEMA, SCHEMA, Row
+
+MEDIA_TYPE: Final = "application/vnd.apache.parquet"
+
+
+class DamagedObjectError(MultimoodError):
+    """An object of the log that cannot be read as what it should be."""
+
+    code = "damaged_object"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """How one of the two tables is kept."""
+
+    schema: Any
+    key: str
+    """The column whose equal values mean the same row."""
+    order: str
+    """The column by which an object's rows are ordered; nulls last."""
+    merge: Callable[[Row, Row], Row]
+    """Makes one row of an old and a new one with the same key."""
+
+
+EXPERIENCE_TABLE: Final = Table(SCHEMA, "row_id", "reply_offset", merge)
+FEEDBACK_TABLE: Final = Table(FEEDBACK_SCHEMA, "feedback_id", "feedback_offset", lambda old, _new: old)
+
+
+def encode(rows: Sequence[Row], schema: Any) -> bytes:
+    """Rows as a Parquet file (zstd); the same rows give the same bytes. Raises pyarrow.ArrowException."""
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), out, compression="zstd")
+    return out.getvalue()
+
+
+def merged(data: bytes, rows: Sequence[Row], table: Table) -> bytes | None:
+    """Put rows into an object that holds `data` (empty: there is none). None when nothing changes by that.
+
+    Columns that this version does not know are kept. Raises DamagedObjectError when `data` is no such object.
+    """
+    schema, before = _load(data, table) if data else (table.schema, [])
+    by_key: dict[str, Row] = {row[table.key]: row for row in before}
+    for row in rows:
+        old = by_key.get(row[table.key])
+        by_key[row[table.key]] = row if old is None else table.merge(old, row)
+    after = sorted(by_key.values(), key=lambda row: (row[table.order] is None, row[table.order] or 0, row[table.key]))
+    new = pa.Table.from_pylist(after, schema=schema)
+    if data and new.equals(pa.Table.from_pylist(before, schema=schema)):
+        return None
+    return encode(after, schema)
+
+
+def _load(data: bytes, table: Table) -> tuple[Any, list[Row]]:
+    try:
+        found = pq.read_table(io.BytesIO(data))
+        schema = pa.unify_schemas([table.schema, found.schema.remove_metadata()])
+    except (pa.ArrowException, OSError) as error:  # damage inside the file comes as an OSError
+        raise DamagedObjectError(f"{len(data)} bytes are no table of the log: {type(error).__name__}") from None
+    if table.key not in found.column_names:
+        raise DamagedObjectError(f"a table of the log lacks its column {table.key}")
+    return schema, pa.Table.from_pylist(found.to_pylist(), schema=schema).to_pylist()
+
+
+def batches(data: bytes, columns: Sequence[str] | None = None) -> Iterator[Sequence[Row]]:
+    """Read a Parquet file a few hundred rows at a time; `columns` it lacks are left out.
+
+    Raises DamagedObjectError when it is none.
+    """
+    try:
+        file = pq.ParquetFile(io.BytesIO(data))
+        chosen = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+        for batch in file.iter_batches(batch_size=256, columns=chosen):
+            yield batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedObjectError(f"{len(data)} bytes are no Parquet file: {type(error).__name__}") from None

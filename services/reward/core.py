@@ -1,0 +1,113 @@
+"""What the reward service thinks of a reply: the case for the judges, the gate, the record of the scores. Pure."""
+
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from google.protobuf.message import Message
+
+from multimood import topics
+from multimood.bus import Delivery, Event
+from multimood.contracts.v1 import events_pb2 as pb
+from multimood.experience.record import Origin
+from multimood.safety.verdict import Level, Verdict
+from multimood.trust import ReplyRules, TrustCase, TrustScores, TrustWeights, Turn, crisis_gate_failed, reward
+
+SERVICE: Final = "reward"
+FORMULA: Final = "reward-1"
+
+_LEVELS: Final[Mapping[pb.RiskLevel, Level]] = MappingProxyType(
+    {
+        pb.RISK_LEVEL_NONE: "none",
+        pb.RISK_LEVEL_LOW: "low",
+        pb.RISK_LEVEL_ELEVATED: "elevated",
+        pb.RISK_LEVEL_IMMINENT: "imminent",
+    }
+)
+_VETTED: Final = frozenset({pb.REPLY_SOURCE_VETTED_CRISIS, pb.REPLY_SOURCE_VETTED_FALLBACK})
+
+
+def key_of(event: Event[Message]) -> str:
+    """An utterance's name: tenant, conversation and utterance together."""
+    context = event.message.context  # type: ignore[attr-defined]
+    return f"{context.tenant}/{context.conversation_id}/{context.utterance_id}"
+
+
+def origin_of(delivery: Delivery) -> Origin:
+    """Where a record lies."""
+    record = delivery.record
+    return Origin(record.partition, record.offset, record.timestamp or 0)
+
+
+def required(parts: Mapping[str, Event[Message]], *, scored: bool) -> Collection[str] | None:
+    """Topics whose records make an utterance ready; None: wait.
+
+    What was `scored` in an earlier life waits for nothing: each part, as it is read again, completes the row.
+    """
+    if scored:
+        return ()
+    return (topics.DECISION.name, topics.REPLY.name) if topics.REPLY.name in parts else None
+
+
+def case_of(decision: pb.Decision | None, reply: pb.Reply) -> TrustCase:
+    """What the judges see. Without the decision that is the reply alone."""
+    locale = reply.context.locale or "en"
+    if decision is None:
+        return TrustCase((), reply.text, locale=locale)
+    dialogue = tuple(Turn("system" if turn.role == pb.ROLE_SYSTEM else "user", turn.text) for turn in decision.dialogue)
+    return TrustCase(dialogue, reply.text, _likeliest(decision.user_emotion), decision.chosen or None, locale)
+
+
+def verdict_of(decision: pb.Decision) -> Verdict | None:
+    """The sentinel's verdict; None when there was none, or no words to have one on."""
+    level = _LEVELS.get(decision.screening.level)
+    if level is None:
+        return None
+    screening = decision.screening
+    return Verdict(level, tuple(screening.rules), screening.score, screening.version)
+
+
+def gate_failed(decision: pb.Decision | None, reply: pb.Reply, rules: ReplyRules) -> bool:
+    """Say whether the reply broke the crisis rule; of a decision that is not known nobody can say what it allowed."""
+    if reply.source in _VETTED:
+        return False
+    if decision is None:
+        return any(fault.severe for fault in rules.find(reply.text))
+    return crisis_gate_failed(verdict_of(decision), reply.text, vetted=False, rules=rules)
+
+
+def trust_score(
+    context: pb.Context,
+    scores: TrustScores,
+    *,
+    failed: bool,
+    weights: TrustWeights,
+    rules: ReplyRules,
+    experience_key: str,
+    hop: pb.Hop,
+) -> pb.TrustScore:
+    """The record to publish; a criterion that nobody scored has no score."""
+    message = pb.TrustScore(
+        context=context,
+        crisis_gate_failed=failed,
+        reward_version=f"{FORMULA}+{weights.version}+{rules.version}",
+        experience_key=experience_key,
+        hops=[hop],
+    )
+    for one in scores.scores:
+        item = message.scores.add(criterion=one.criterion, judge=one.judge, judge_version=one.judge_version)
+        if one.score is not None:
+            item.score = one.score
+    value = reward(scores, failed, weights=weights)
+    if value is not None:
+        message.reward = value
+    return message
+
+
+def may_learn(messages: Iterable[pb.Decision | pb.Reply | None]) -> bool:
+    """Tell whether the person allowed learning; every record must say so."""
+    return all(message.context.privacy.learning_consent for message in messages if message is not None)
+
+
+def _likeliest(emotions: Collection[pb.Probability]) -> str | None:
+    return max(emotions, key=lambda item: item.p).label if emotions else None

@@ -1,0 +1,418 @@
+"""The experience log without servers: rows from events, objects from rows, rows from objects. All words are made up."""
+
+import asyncio
+import io
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from reward_events import (
+    ANSWER,
+    SAID,
+    T0,
+    MemorySource,
+    MemoryStore,
+    context,
+    decision,
+    distribution,
+    reply,
+    trust,
+    vetted,
+)
+
+from multimood import topics
+from multimood.bus import output
+from multimood.contracts.v1 import events_pb2 as pb
+from multimood.errors import NotFoundError
+from multimood.experience import Folder, Origin, feedback_row, merge, row_of, rows
+from multimood.experience.naming import DECISIONS, RATINGS, REPLIES, day_of
+from multimood.experience.schema import COLUMNS, CONTENT, FEEDBACK_COLUMNS, SCHEMA, Row
+from multimood.experience.table import EXPERIENCE_TABLE, FEEDBACK_TABLE, DamagedObjectError, encode, merged
+from multimood.experience.writer import LogWriter
+from multimood.local.places import checkout
+
+pytestmark = pytest.mark.unit
+
+HERE = Origin(1, 700, T0 // 1000)
+KEY = "experience/v1/date=2026-09-21/reply-1-2.parquet"
+
+
+def row(name: str = "u1", offset: int = 700, **changes: Any) -> Row:
+    said = context(name)
+    return row_of(decision(said, **changes), reply(said), trust(said), Origin(1, offset, T0 // 1000))
+
+
+def read(data: bytes) -> list[Row]:
+    return list(rows(MemorySource({KEY: data})))
+
+
+# --- from events to rows ---------------------------------------------------------------------------------------------
+
+
+def test_a_row_tells_what_was_perceived_decided_said_and_thought() -> None:
+    (found,) = read(merged(b"", [row()], EXPERIENCE_TABLE) or b"")
+    assert found["row_id"] == output(topics.DECISION, decision(context())).id
+    assert (found["tenant"], found["conversation_id"], found["utterance_id"]) == ("acme", "c1", "u1")
+    assert found["occurred_at"] == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=T0)
+    assert found["decided_at"] - found["occurred_at"] == timedelta(microseconds=3000)
+    assert found["replied_at"] - found["occurred_at"] == timedelta(microseconds=9000)
+    assert (found["locale"], found["retention_class"], found["learning_consent"]) == ("en-GB", "short", True)
+    assert found["modalities"] == ["text", "video"]
+    assert found["missing"] == [{"modality": "video", "reason": "no_face"}]
+    assert (found["screening_level"], found["screening_rules"], found["screening_score"]) == ("none", [], 0.125)
+    assert found["user_emotion"][0] == {"label": "sadness", "p": 0.7}
+    assert found["modality_emotions"] == [{"modality": "text", "emotion": [{"label": "sadness", "p": 1.0}]}]
+    assert [item["label"] for item in found["strategy"]] == ["open question", "restatement", "advisement"]
+    assert (found["chosen"], found["propensity"], found["override"], found["step"]) == ("open question", 0.5, "none", 3)
+    assert found["dialogue"][-1] == {"role": "user", "text": SAID, "utterance_id": "u1", "label": "sadness"}
+    assert (found["reply_text"], found["reply_source"], found["reply_reason"]) == (ANSWER, "generated", None)
+    assert len(found["prompt_sha256"]) == 64
+    assert (found["prompt_tokens"], found["completion_tokens"], found["first_token_us"]) == (120, 14, 2100)
+    assert (found["reply_partition"], found["reply_offset"]) == (1, 700)
+    assert (found["score_safety"], found["score_empathy"], found["score_fairness"]) == (9.5, None, None)
+    assert found["judges"] == [{"criterion": "safety", "judge": "safety-rules", "judge_version": "r-1"}]
+    assert (found["reward"], found["crisis_gate_failed"]) == (0.75, False)
+    assert [timing["service"] for timing in found["timings"]] == ["strategist", "responder", "reward"]
+    assert found["fit_for_ope"] is True
+    assert found["unfit_reason"] is None
+
+
+def test_the_file_opens_without_us_and_has_the_documented_schema() -> None:
+    table = pq.read_table(io.BytesIO(merged(b"", [row()], EXPERIENCE_TABLE) or b""))
+    assert table.schema.equals(SCHEMA)
+    assert table.schema.metadata[b"multimood.table"] == b"experience/v1"
+    assert table.schema.field("propensity").metadata[b"meaning"]
+
+
+def test_nothing_known_is_null_and_not_a_made_up_value() -> None:
+    said = context()
+    alone = row_of(decision(said, screening=None, hops=[]))
+    assert (alone["has_decision"], alone["has_reply"]) == (True, False)
+    assert (alone["screening_level"], alone["decided_at"], alone["reply_text"], alone["reward"]) == (None,) * 4
+    assert alone["unfit_reason"] == "no_reply"
+    unknown = row_of(None, vetted(said), trust(said), HERE)
+    assert (unknown["has_decision"], unknown["propensity"], unknown["dialogue"]) == (False, None, None)
+    assert unknown["unfit_reason"] == "no_decision"
+    assert (unknown["reply_reason"], unknown["reply_vetted_id"]) == ("crisis", "en.elevated")
+    assert unknown["row_id"] == alone["row_id"]
+    with pytest.raises(ValueError, match="needs a decision"):
+        row_of(None, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, None),
+        ({"override": pb.OVERRIDE_CRISIS}, "override"),
+        ({"override": pb.OVERRIDE_MODEL_UNAVAILABLE}, "override"),
+        ({"propensity": 0.0}, "no_propensity"),
+        ({"propensity": 1.5}, "no_propensity"),
+        ({"propensity": float("nan")}, "no_propensity"),
+        ({"strategy": []}, "no_propensity"),
+        ({"strategy": distribution(open_question=0.5, advisement=0.4)}, "no_propensity"),
+        ({"chosen": "approval"}, "no_propensity"),
+        ({"chosen": "restatement", "propensity": 0.25}, "not_carried_out"),
+    ],
+)
+def test_fit_for_off_policy_evaluation(changes: dict[str, Any], reason: str | None) -> None:
+    found = row(**changes)
+    assert (found["fit_for_ope"], found["unfit_reason"]) == (reason is None, reason)
+
+
+def test_a_fallback_is_not_the_chosen_action() -> None:
+    said = context()
+    answer = reply(said, source=pb.REPLY_SOURCE_VETTED_FALLBACK)
+    assert row_of(decision(said), answer, trust(said), HERE)["unfit_reason"] == "not_carried_out"
+
+
+def test_times_that_no_calendar_holds_are_null() -> None:
+    for wild in (-1, 0, 1 << 62):
+        said = context()
+        said.occurred_at_us = wild
+        (found,) = read(merged(b"", [row_of(decision(said), reply(said), trust(said), HERE)], EXPERIENCE_TABLE) or b"")
+        assert found["occurred_at"] is None
+
+
+def test_labels_of_a_later_version_keep_their_number() -> None:
+    changed = decision(context())
+    changed.MergeFromString(b"\x50\x63")  # field 10, override: 99
+    assert row_of(changed)["override"] == "unknown_99"
+
+
+# --- rows of one utterance -------------------------------------------------------------------------------------------
+
+
+def halves() -> tuple[Row, Row, Row]:
+    said = context()
+    return (
+        row_of(decision(said)),
+        row_of(None, reply(said), trust(said), HERE),
+        row_of(decision(said), reply(said), trust(said), HERE),
+    )
+
+
+def test_halves_make_the_whole_row_in_either_order() -> None:
+    decided, replied, whole = halves()
+    for one, other in ((decided, replied), (replied, decided), (whole, decided), (replied, whole), (whole, whole)):
+        assert merge(one, other) == whole
+
+
+def test_parts_are_never_mixed() -> None:
+    said = context()
+    first = row_of(decision(said), reply(said), trust(said), HERE)
+    second = row_of(
+        decision(said, chosen="restatement", propensity=0.25, stage="", policy_version="other"),
+        reply(said, text="Something else."), trust(said, reward=0.1), HERE,
+    )  # fmt: skip
+    assert merge(first, second) == first
+    assert merge(second, first) == second
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def test_names_are_a_pure_function_of_the_record() -> None:
+    assert REPLIES.key(Origin(3, 0, T0 // 1000)) == "experience/v1/date=2026-09-21/reply-3-0.parquet"
+    assert REPLIES.key(Origin(3, 255, T0 // 1000)) == REPLIES.key(Origin(3, 0, T0 // 1000 + 5))
+    assert REPLIES.key(Origin(3, 256, T0 // 1000)) == "experience/v1/date=2026-09-21/reply-3-1.parquet"
+    assert DECISIONS.key(Origin(0, 1, 0)) == "experience/v1/date=1970-01-01/decision-0-0.parquet"
+    assert RATINGS.key(Origin(0, 1, 86_400_000)) == "feedback/v1/date=1970-01-02/feedback-0-0.parquet"
+    assert REPLIES.key(Origin(0, 1, -1)) == REPLIES.key(Origin(0, 1, 0))
+    assert "date=9999-12-31" in REPLIES.key(Origin(0, 1, 1 << 62))
+
+
+def test_the_day_of_a_name() -> None:
+    assert day_of(KEY) == date(2026, 9, 21)
+    assert day_of("some/folder/mine.parquet") is None
+    assert day_of("experience/v1/date=2026-99-21/reply-1-2.parquet") is None
+
+
+# --- objects ---------------------------------------------------------------------------------------------------------
+
+
+def test_writing_the_same_again_changes_nothing() -> None:
+    data = merged(b"", [row("u1", 700), row("u2", 701)], EXPERIENCE_TABLE)
+    assert data is not None
+    assert merged(data, [row("u2", 701), row("u1", 700)], EXPERIENCE_TABLE) is None
+    assert merged(b"", [row("u2", 701), row("u1", 700), row("u2", 701)], EXPERIENCE_TABLE) == data
+
+
+def test_an_object_grows_and_is_completed() -> None:
+    decided, replied, whole = halves()
+    data = merged(b"", [replied], EXPERIENCE_TABLE) or b""
+    data = merged(data, [row("u2", 650), decided], EXPERIENCE_TABLE) or b""
+    assert data == merged(b"", [whole, row("u2", 650)], EXPERIENCE_TABLE)
+    assert [found["utterance_id"] for found in read(data)] == ["u2", "u1"]
+
+
+def test_columns_of_a_later_version_survive_and_those_of_an_earlier_one_are_null() -> None:
+    table = pa.Table.from_pylist([row("u1")], schema=SCHEMA)
+    out = io.BytesIO()
+    pq.write_table(table.append_column("new_column", pa.array([42])).drop_columns(["retention_class"]), out)
+    data = merged(out.getvalue(), [row("u2", 701)], EXPERIENCE_TABLE) or b""
+    assert [(found["new_column"], found["retention_class"]) for found in read(data)] == [(42, None), (None, "short")]
+    assert read(out.getvalue())[0]["retention_class"] is None
+
+
+@pytest.mark.parametrize("data", [b"rubbish", b"PAR1" + bytes(100) + b"PAR1"])
+def test_what_is_no_table_is_said_to_be_none(data: bytes) -> None:
+    with pytest.raises(DamagedObjectError):
+        merged(data, [row()], EXPERIENCE_TABLE)
+    with pytest.raises(DamagedObjectError):
+        read(data)
+
+
+def test_somebody_elses_table_is_none_of_ours() -> None:
+    out = io.BytesIO()
+    pq.write_table(pa.table({"a": [1]}), out)
+    with pytest.raises(DamagedObjectError):
+        merged(out.getvalue(), [row()], EXPERIENCE_TABLE)
+    with pytest.raises(DamagedObjectError):
+        read(out.getvalue())
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_row_once_whatever_the_objects_hold() -> None:
+    decided, replied, whole = halves()
+    source = MemorySource(
+        {
+            "experience/v1/date=2026-09-21/decision-1-0.parquet": encode([decided], SCHEMA),
+            "experience/v1/date=2026-09-21/reply-1-2.parquet": encode([replied, row("u2", 701)], SCHEMA),
+            "experience/v1/date=2026-09-22/reply-1-3.parquet": encode([row("u2", 701), row("u3", 800)], SCHEMA),
+            "copies/whole.parquet": encode([whole, row("u3", 800)], SCHEMA),
+        }
+    )
+    found = {one["utterance_id"]: one for one in rows(source)}
+    assert len(list(rows(source))) == 3
+    assert set(found) == {"u1", "u2", "u3"}
+    assert found["u1"]["fit_for_ope"] is True
+    assert found["u1"]["reply_text"] == ANSWER
+
+
+def test_days_are_chosen_by_name() -> None:
+    source = MemorySource(
+        {
+            f"experience/v1/date=2026-09-{day}/reply-0-0.parquet": encode([row(f"u{day}")], SCHEMA)
+            for day in (20, 21, 22)
+        }
+        | {"mine.parquet": encode([row("mine")], SCHEMA)}
+    )
+    found = {one["utterance_id"] for one in rows(source, days=(date(2026, 9, 21), date(2026, 9, 21)))}
+    assert found == {"u21", "mine"}
+
+
+def test_feedback_is_joined_by_utterance() -> None:
+    def given(name: str, feedback_id: str, **values: Any) -> Row:
+        return feedback_row(pb.Feedback(context=context(name), **values), feedback_id, HERE)
+
+    ratings = [given("u1", "f2", rating=0.0), given("u1", "f1", intensity=0.5, source="user"), given("u9", "f3")]
+    data = merged(b"", ratings, FEEDBACK_TABLE) or b""
+    source = MemorySource(
+        {KEY: encode([row("u1"), row("u2")], SCHEMA), "feedback/v1/a.parquet": data, "feedback/v1/b.parquet": data}
+    )
+    first, second = rows(source, feedback=True)
+    assert [(one["feedback_id"], one["rating"], one["source"]) for one in first["feedback"]] == [
+        ("f1", None, "user"), ("f2", 0.0, None),
+    ]  # fmt: skip
+    assert second["feedback"] == []
+    assert "feedback" not in next(iter(rows(source)))
+
+
+def test_a_folder_and_a_file_are_sources(tmp_path: Path) -> None:
+    place = tmp_path / KEY
+    place.parent.mkdir(parents=True)
+    place.write_bytes(encode([row()], SCHEMA))
+    (tmp_path / "notes.txt").write_text("no table")
+    assert [one["utterance_id"] for one in rows(Folder(tmp_path))] == ["u1"]
+    assert [one["utterance_id"] for one in rows(Folder(place))] == ["u1"]
+    with pytest.raises(NotFoundError, match="does not exist"):
+        list(rows(Folder(tmp_path / "nowhere")))
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def writer(store: MemoryStore, **changes: Any) -> LogWriter:
+    return LogWriter(store, "experience", EXPERIENCE_TABLE, **{"flush_s": 0.01, "longest_pause_s": 0.01, **changes})
+
+
+def kept(store: MemoryStore) -> list[str]:
+    return sorted(one["utterance_id"] for one in rows(MemorySource(store.objects)))
+
+
+async def test_rows_that_come_together_are_written_together() -> None:
+    store = MemoryStore()
+    log = writer(store)
+    await asyncio.gather(*(log.add(KEY, row(f"u{n}", n)) for n in range(20)), log.add("experience/b.parquet", row("v")))
+    assert sorted(store.writes) == ["experience/b.parquet", KEY]
+    assert len(kept(store)) == 21
+    await log.add(KEY, row("late", 50))
+    assert store.writes.count(KEY) == 2
+    assert len(kept(store)) == 22
+
+
+async def test_a_whole_window_does_not_wait() -> None:
+    store = MemoryStore()
+    log = writer(store, flush_s=60)
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(log.add(KEY, row(f"u{n}", n)) for n in range(256)))
+    assert store.writes == [KEY]
+
+
+async def test_at_the_end_nothing_waits() -> None:
+    store = MemoryStore()
+    log = writer(store, flush_s=60)
+    waiting = asyncio.create_task(log.add(KEY, row("u1")))
+    await asyncio.sleep(0)
+    log.hurry()
+    async with asyncio.timeout(10):
+        await waiting
+        await log.add(KEY, row("u2"))
+    assert kept(store) == ["u1", "u2"]
+
+
+async def test_nobody_is_let_go_before_the_store_has_the_row() -> None:
+    store = MemoryStore(down=True)
+    log = writer(store)
+    waiting = [asyncio.create_task(log.add(KEY, row(f"u{n}", n))) for n in range(3)]
+    await asyncio.sleep(0.1)
+    waiting.append(asyncio.create_task(log.add(KEY, row("u3", 3))))
+    await asyncio.sleep(0.05)
+    assert not any(task.done() for task in waiting)
+    store.down = False
+    async with asyncio.timeout(5):
+        await asyncio.gather(*waiting)
+    assert kept(store) == ["u0", "u1", "u2", "u3"]
+
+
+async def test_two_writers_of_one_object_lose_nothing() -> None:
+    """What a rebalance makes: the old owner still writes while the new one begins."""
+    store = MemoryStore(slow=3)
+    old, new = writer(store, flush_s=0.001), writer(store, flush_s=0.001)
+    await asyncio.gather(*((old, new)[n % 2].add(KEY, row(f"u{n}", n)) for n in range(40)))
+    assert len(kept(store)) == 40
+
+
+async def test_a_damaged_object_is_kept_and_does_not_stop_the_log() -> None:
+    store = MemoryStore({KEY: b"not a table"})
+    await writer(store).add(KEY, row())
+    assert kept(store) == ["u1"]
+    (aside,) = (key for key in store.objects if key != KEY)
+    assert store.objects[aside] == b"not a table"
+    assert aside.startswith(f"{KEY}.damaged-")
+
+
+async def test_a_row_that_cannot_be_written_fails_alone() -> None:
+    store = MemoryStore()
+    log = writer(store)
+    bad = row("bad") | {"step": "not a number"}
+    outcomes = await asyncio.gather(
+        log.add(KEY, row("u1")), log.add(KEY, bad), log.add(KEY, row("u2")), return_exceptions=True
+    )
+    assert [type(outcome).__mro__[-2] for outcome in outcomes if outcome is not None] == [BaseException]
+    assert (outcomes[0], outcomes[2]) == (None, None)
+    assert kept(store) == ["u1", "u2"]
+
+
+async def test_a_caller_that_gave_up_disturbs_nobody() -> None:
+    store = MemoryStore()
+    log = writer(store)
+    gone, stays = (asyncio.create_task(log.add(KEY, row(name))) for name in ("u1", "u2"))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await stays
+    assert log.waiting == 0
+    assert "u2" in kept(store)
+
+
+async def test_closing_ends_the_tasks() -> None:
+    log = writer(MemoryStore(down=True))
+    waiting = asyncio.create_task(log.add(KEY, row()))
+    await asyncio.sleep(0.03)
+    await log.close()
+    assert not log._tasks
+    waiting.cancel()
+
+
+# --- the contract ----------------------------------------------------------------------------------------------------
+
+
+def test_the_documentation_has_every_column_with_its_type_and_meaning() -> None:
+    text = (checkout() / "docs" / "experience.md").read_text()
+    for table in (COLUMNS, FEEDBACK_COLUMNS):
+        for column in table:
+            line = f"| `{column.name}` | `{column.type}` | {column.meaning} |"
+            assert line in text, f"docs/experience.md lacks the line: {line}"
+
+
+def test_the_schema_only_grows() -> None:
+    """Fails when a column is renamed, retyped or removed: that would be version 2."""
+    assert len(SCHEMA.names) == len(set(SCHEMA.names))
+    assert set(CONTENT) < set(SCHEMA.names)
+    frozen = (Path(__file__).parent / "experience_v1.txt").read_text().splitlines()
+    assert frozen == [f"{field.name}: {field.type}" for field in SCHEMA][: len(frozen)]
