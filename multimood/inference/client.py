@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 from tritonclient.grpc.aio import InferenceServerClient
@@ -11,15 +10,13 @@ from tritonclient.grpc.aio import InferenceServerClient
 from multimood.errors import DeadlineExceededError, MultimoodError, UnavailableError
 from multimood.inference.errors import DeadModelError, stream_failure, translated
 from multimood.inference.metrics import Call
+from multimood.inference.streaming import FAILED_END_S, end_stream, open_stream
 from multimood.inference.tensors import Arrays, Inference, Tensors, request_tensors, response
 from multimood.settings import TritonSettings
 
 PAUSES_S: Final = (0.05, 0.2, 0.8)
 """Before each further attempt; a longer outage is a matter for the caller's own retries."""
 READY_WITHIN_S: Final = 2.0
-LEFT_END_S: Final = 0.02
-FAILED_END_S: Final = 1.0
-"""How long a stream that was left, or has failed, may take to come to its end before it is cancelled."""
 _CHANNEL: Final = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -74,15 +71,23 @@ class InferenceClient:
             due = None if deadline_s is None else _now() + deadline_s
             for pause_s in (*PAUSES_S, None):
                 try:
-                    async with self._turn(model, call, due), self._opened(model, tensors) as responses:
-                        while (one := await self._next(model, responses, due)) is not None:
-                            call.answered()
-                            yield one
-                        return
+                    await self._take_turn(model, call, due)
+                    try:
+                        responses = open_stream(self._connected(), model, tensors)
+                        try:
+                            while (one := await self._next(model, responses, due)) is not None:
+                                call.answered()
+                                yield one
+                        finally:
+                            await end_stream(responses)
+                    finally:
+                        self._give_turn(call)
                 except UnavailableError as error:
                     # Half an answer cannot be asked for again.
                     if pause_s is None or call.has_answer or self._is_final(error):
                         raise
+                else:
+                    return
                 await call.retry_after(_jittered(pause_s))
 
     async def ready(self) -> bool:
@@ -111,14 +116,17 @@ class InferenceClient:
         return await self._attempt(model, tensors, call, due)
 
     async def _attempt(self, model: str, tensors: Tensors, call: Call, due: float) -> Inference:
-        async with self._turn(model, call, due):
+        await self._take_turn(model, call, due)
+        try:
             with translated(self._whom(model)):
                 left_s = max(due - _now(), 0.001)  # told to the server, which then drops what is late, too
                 return response(await self._connected().infer(model, tensors, client_timeout=left_s))
+        finally:
+            self._give_turn(call)
 
-    @asynccontextmanager
-    async def _turn(self, model: str, call: Call, due: float | None) -> AsyncIterator[None]:
-        """Hold one of the `max_in_flight` places."""
+    # A pair of methods, not a context manager made of a generator: of those that are left open when the loop ends,
+    # the outer and the inner would be closed at the same time.
+    async def _take_turn(self, model: str, call: Call, due: float | None) -> None:
         limit_s = self._left(due)
         try:
             async with asyncio.timeout(limit_s):
@@ -126,23 +134,10 @@ class InferenceClient:
         except TimeoutError:
             raise self._late(model, None if due else limit_s) from None
         call.begin_turn()
-        try:
-            yield
-        finally:
-            call.end_turn()
-            self._slots.release()
 
-    @asynccontextmanager
-    async def _opened(self, model: str, tensors: Tensors) -> AsyncIterator[Any]:
-        """Send the request of a stream and give what its responses come from; cancelled at the end."""
-        responses = self._connected().stream_infer(_once(model, tensors))
-        try:
-            yield responses
-        finally:
-            try:
-                await _drain(responses, LEFT_END_S)
-            finally:
-                responses.cancel()  # without effect on a stream that has ended
+    def _give_turn(self, call: Call) -> None:
+        call.end_turn()
+        self._slots.release()
 
     async def _next(self, model: str, responses: Any, due: float | None) -> Inference | None:
         limit_s = self._left(due)
@@ -155,7 +150,7 @@ class InferenceClient:
         except TimeoutError:
             raise self._late(model, None if due else limit_s) from None
         if error is not None:
-            await _drain(responses, FAILED_END_S)
+            await end_stream(responses, FAILED_END_S)
             raise stream_failure(str(error.message()), self._whom(model))
         return response(result)
 
@@ -186,17 +181,3 @@ def _now() -> float:
 
 def _jittered(pause_s: float) -> float:
     return pause_s * random.uniform(0.5, 1.5)  # noqa: S311 - so that callers do not come back all at once
-
-
-async def _drain(responses: Any, within_s: float) -> None:
-    """Let a stream that is about to end do so: the server keeps a request for ever that is cancelled just then."""
-    with suppress(MultimoodError, StopAsyncIteration, TimeoutError):
-        async with asyncio.timeout(within_s):
-            with translated("the stream"):
-                while True:
-                    await anext(responses)
-
-
-async def _once(model: str, tensors: Tensors) -> AsyncIterator[dict[str, Any]]:
-    """One request a stream: the aio client has no other way of telling where an answer ends."""
-    yield {"model_name": model, "inputs": tensors}

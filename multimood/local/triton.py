@@ -68,10 +68,10 @@ class TritonServer:
     def ready(self) -> bool:
         """Ask whether the server takes requests and every model of the repository is loaded."""
         try:
-            states = self._http.states() if self._http.is_ready() else {}
+            states = self._http.states() if self._http.is_ready() else None
         except MultimoodError:
             return False
-        return all(states.get(model) == "READY" for model in self._models)
+        return states is not None and all(states.get(model) == "READY" for model in self._models)
 
     def alive(self) -> bool:
         """Ask whether the server answers; `heal` asks the models."""
@@ -86,7 +86,7 @@ class TritonServer:
             UnavailableError: a model does not answer even after it was reloaded.
         """
         if not self.alive():
-            return ()
+            return []
         dead = [model for model in self._models if not self._answers(model)]
         for model in dead:
             try:
