@@ -1,0 +1,125 @@
+"""The decision on one utterance: from what was joined, perceived and remembered to the record. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from multimood.contracts.v1 import events_pb2 as pb
+from multimood.safety.risk import is_crisis, verdict_of
+from services.strategist.conversation import dialogue_with, shortened
+from services.strategist.perception import Perception, Sight
+from services.strategist.policy import RULES, Taxonomy, choose
+
+UNKNOWN: Final = "-"
+"""Stands for the served model's version where the model did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Everything but the model's answer that decides what is chosen."""
+
+    taxonomy: Taxonomy
+    epsilon: float
+    model: str
+    model_sha256: str
+
+    def version(self, model_version: str) -> str:
+        """Name of the behaviour policy: two decisions with the same name were drawn by the same rule."""
+        graph = f"{self.model}:{model_version}@{self.model_sha256[:12]}"
+        return f"{self.taxonomy};{graph};epsilon={self.epsilon:g};{RULES}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How much of a dialogue is kept: turns, and characters of each."""
+
+    turns: int
+    chars: int
+
+
+def override_of(features: pb.Features, sight: Sight) -> pb.Override:
+    """Why the reply will be a vetted one, as far as the utterance itself says so.
+
+    Without the sentinel's verdict nothing may be generated, whether or not words were expected; a crisis outranks all.
+    """
+    level = features.screening.level
+    if is_crisis(level):
+        return pb.OVERRIDE_CRISIS
+    if not features.HasField("screening") or verdict_of(features.screening) is None:
+        return pb.OVERRIDE_UNSCREENED
+    if not sight.vectors and not features.text.strip():
+        return pb.OVERRIDE_NO_INPUT
+    return pb.OVERRIDE_NONE
+
+
+def decide(
+    features: pb.Features,
+    sight: Sight,
+    perception: Perception | None,
+    state: pb.Conversation | None,
+    *,
+    override: pb.Override,
+    policy: Policy,
+    kept: Kept,
+) -> pb.Decision:
+    """Write the decision. Without an override there must be a perception.
+
+    An overridden decision has no choice and no propensity: a vetted reply is no action of the policy. What was
+    perceived, and what the policy would have drawn from, is logged all the same.
+    """
+    context = features.context
+    step = 0 if state is None else state.steps
+    version = policy.version(UNKNOWN if perception is None else perception.model_version)
+    decision = pb.Decision(
+        context=context,
+        step=step,
+        policy_version=version,
+        override=override,
+        manifest=features.manifest,
+        missing=features.missing,
+        models=_models(features, policy.model, perception),
+        hops=features.hops,
+    )
+    for modality in sight.unusable:
+        decision.missing.add(modality=modality, reason=pb.MISSING_REASON_MODEL_UNAVAILABLE)
+    if features.HasField("screening"):
+        decision.screening.CopyFrom(features.screening)
+    if perception is not None:
+        _describe(decision, perception)
+        name = f"{context.tenant}/{context.conversation_id}/{context.utterance_id}"
+        choice = choose(perception.strategy, policy.taxonomy, step, policy.epsilon, f"{version}\n{name}")
+        decision.strategy.extend(_probabilities(choice.strategy))
+        if override == pb.OVERRIDE_NONE:
+            decision.chosen, decision.propensity = choice.chosen, choice.propensity
+    said = pb.Turn(
+        role=pb.ROLE_USER,
+        text=shortened(features.text, kept.chars),
+        utterance_id=context.utterance_id,
+        label=_likeliest(decision),
+    )
+    decision.dialogue.extend(dialogue_with(state, said, kept.turns))
+    return decision
+
+
+def _describe(decision: pb.Decision, perception: Perception) -> None:
+    decision.user_emotion.extend(_probabilities(perception.emotion))
+    decision.intensity = perception.intensity
+    decision.stage = perception.stage
+    decision.system_emotion.extend(_probabilities(perception.system_emotion))
+    for modality, emotion in perception.by_modality.items():
+        decision.modality_emotions.add(modality=modality, emotion=_probabilities(emotion))
+
+
+def _probabilities(distribution: Mapping[str, float]) -> list[pb.Probability]:
+    return [pb.Probability(label=label, p=p) for label, p in distribution.items()]
+
+
+def _likeliest(decision: pb.Decision) -> str:
+    return max(decision.user_emotion, key=lambda item: item.p).label if decision.user_emotion else ""
+
+
+def _models(features: pb.Features, model: str, perception: Perception | None) -> list[pb.ModelVersion]:
+    found = {embedding.model_name: embedding.model_version for embedding in features.embeddings}
+    if perception is not None:
+        found[model] = perception.model_version
+    return [pb.ModelVersion(name=name, version=version) for name, version in found.items()]

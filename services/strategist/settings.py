@@ -1,0 +1,39 @@
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class StrategistSettings(BaseSettings):
+    """Of the strategist alone."""
+
+    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_STRATEGIST_", use_attribute_docstrings=True)
+
+    taxonomy: Literal["mesc", "esconv"] = "esconv"
+    """Whose strategies are chosen from: ESConv's eight or MESC's ten."""
+    epsilon: float = Field(default=0.1, gt=0, le=1)
+    """Share of the choices that is spread evenly over all eligible strategies, so that what was logged can teach."""
+
+    model: str = "fusion"
+    """On the Triton server: text, audio, video, present, history -> emotion, intensity, stage, strategies."""
+    model_file: Path = Path("triton_models/fusion/1/model.onnx")
+    """The same model's graph: its hash is part of the policy's version."""
+    model_sha256: str = Field(default="", pattern="^([0-9a-f]{64})?$")
+    """The hash itself, where the graph is not at hand."""
+
+    inference_s: float = Field(default=2.0, gt=0)
+    """Longest a single attempt at the model may take."""
+    retry_budget_s: float = Field(default=4.0, ge=0)
+    """How long an utterance waits for the model; then the decision is a vetted reply."""
+    vetted_inference_s: float = Field(default=0.15, gt=0)
+    """The same where the reply is a vetted one anyway (a crisis, no verdict): the model gets one attempt, no more."""
+
+    turns: int = Field(default=12, ge=1, le=64)
+    """Turns of the dialogue that are remembered and handed on, the person's and the system's together."""
+    turn_chars: int = Field(default=2_000, ge=64, le=4_000)
+    """Characters of a turn that are kept: of a longer one the beginning and, twice as much, the end."""
+    memory_mib: int = Field(default=128, ge=1)
+    """Conversations held in memory; beyond it those longest silent are forgotten, and begin anew when they go on."""
+    concurrency: int = Field(default=64, ge=1)
+    """Utterances in work at once, each of another conversation."""
