@@ -24,7 +24,7 @@ class EchoSettings(BaseSettings):
     """Names the topics, so that tests do not see each other's records."""
     retry_budget_s: float = 2.0
     concurrency: int = 16
-    drain_s: float = 5.0
+    drain_s: float = 3.0
 
 
 def topics_of(run: str) -> tuple[Topic, Topic]:

@@ -1,23 +1,30 @@
 """Creating the topics, by kafka-python's admin client (a synchronous edge tool)."""
 
-import contextlib
+from collections.abc import Mapping
+from typing import Any, Final
 
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import InvalidReplicationFactorError, KafkaError, NoError, TopicAlreadyExistsError, for_code
 
-from multimood.errors import UnavailableError
+from multimood.errors import ConfigurationError, UnavailableError
 from multimood.settings import KafkaSettings
-from multimood.topics import DEAD_LETTER_RETENTION_MS, TOPICS
+from multimood.topics import DEAD_LETTER_RETENTION_MS, DEAD_LETTER_ROOM, TOPICS
+
+CONNECT_MS: Final = 5_000
+ANSWER_MS: Final = 15_000
+
+Configurations = Mapping[str, Mapping[str, str]]
 
 
 def wanted(settings: KafkaSettings) -> dict[str, dict[str, str]]:
     """Every topic's configuration, by name, dead letters included."""
     wanted: dict[str, dict[str, str]] = {}
     for topic in TOPICS:
-        common = {"max.message.bytes": str(topic.max_message_bytes)}
+        # The broker's clock: a worker that takes a partition over looks by time for what was published before.
+        common = {"max.message.bytes": str(topic.max_message_bytes), "message.timestamp.type": "LogAppendTime"}
         wanted[topic.name] = {**common, "cleanup.policy": topic.cleanup, "retention.ms": str(topic.retention_ms)}
         # A dead letter is the original record and some headers more.
-        larger = str(settings.max_message_bytes + (64 << 10))
+        larger = str(settings.max_message_bytes + DEAD_LETTER_ROOM)
         wanted[topic.dead_letters] = {
             "max.message.bytes": larger, "cleanup.policy": "delete", "retention.ms": str(DEAD_LETTER_RETENTION_MS),
         }  # fmt: skip
@@ -27,36 +34,55 @@ def wanted(settings: KafkaSettings) -> dict[str, dict[str, str]]:
 def apply_topics(settings: KafkaSettings) -> list[str]:
     """Create the topics that are missing; returns their names. Existing ones are left as they are.
 
-    Raises UnavailableError when the broker cannot be reached, or when an existing topic has another partition count
-    (conversations would lose their order: that is an operator's decision, never ours).
+    Raises UnavailableError when the broker cannot be reached, ConfigurationError when it refuses what the settings say,
+    or when an existing topic has another partition count (conversations would lose their order: that is an operator's
+    decision, never ours).
     """
     try:
-        admin = KafkaAdminClient(bootstrap_servers=settings.brokers.split(","), request_timeout_ms=15_000)
+        admin = KafkaAdminClient(bootstrap_servers=settings.brokers.split(","), bootstrap_timeout_ms=CONNECT_MS)
     except KafkaError as error:
         raise UnavailableError(f"no broker answers at {settings.brokers}: {type(error).__name__}") from None
     try:
         specifications = wanted(settings)
-        existing = set(admin.list_topics())
-        missing = {
-            name: {
-                "num_partitions": settings.partitions,
-                "replication_factor": settings.replication,
-                "configs": configuration,
-            }
-            for name, configuration in specifications.items()
-            if name not in existing
-        }
-        if missing:
-            with contextlib.suppress(TopicAlreadyExistsError):  # another replica did the same at the same moment
-                admin.create_topics(missing, timeout_ms=15_000)
-        for found in admin.describe_topics([name for name in specifications if name in existing]):
-            count = len(found["partitions"])
-            if count != settings.partitions:
-                name = found.get("topic", found.get("name"))
-                raise UnavailableError(
-                    f"topic {name} has {count} partitions, the settings say {settings.partitions}: set "
-                    "MULTIMOOD_KAFKA_PARTITIONS to what is there, or add partitions to all topics together"
-                )
-        return list(missing)
+        there = set(admin.list_topics())
+        _check_counts(admin, settings, there & specifications.keys())
+        return _create(admin, settings, {name: specifications[name] for name in specifications.keys() - there})
+    except KafkaError as error:
+        raise UnavailableError(f"{settings.brokers} did not make the topics: {type(error).__name__}") from None
     finally:
         admin.close()
+
+
+def _check_counts(admin: Any, settings: KafkaSettings, names: set[str]) -> None:
+    for found in admin.describe_topics(sorted(names)) if names else ():
+        count = len(found["partitions"])
+        if count != settings.partitions:
+            raise ConfigurationError(
+                f"topic {found['name']} has {count} partitions, the settings say {settings.partitions}: set "
+                "MULTIMOOD_KAFKA_PARTITIONS to what is there, or add partitions to all topics together"
+            )
+
+
+def _create(admin: Any, settings: KafkaSettings, missing: Configurations) -> list[str]:
+    if not missing:
+        return []
+    shape = {"num_partitions": settings.partitions, "replication_factor": settings.replication}
+    answer = admin.create_topics(
+        {name: {**shape, "configs": configuration} for name, configuration in missing.items()},
+        timeout_ms=ANSWER_MS,
+        raise_errors=False,
+    )
+    created = []
+    for topic in answer["topics"]:
+        error = for_code(topic["error_code"])
+        if error is InvalidReplicationFactorError:
+            raise ConfigurationError(
+                f"the broker cannot keep {settings.replication} copies of a topic: set MULTIMOOD_KAFKA_REPLICATION to "
+                "at most the number of brokers"
+            )
+        if error is NoError:
+            created.append(topic["name"])
+        elif error is not TopicAlreadyExistsError:  # which another replica of ours made at the same moment
+            raise UnavailableError(f"topic {topic['name']} was not made: {error.__name__}")
+    admin.wait_for_topics(created, timeout_ms=ANSWER_MS)
+    return sorted(created)

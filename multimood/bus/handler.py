@@ -163,7 +163,7 @@ class Handler:
                     return MOVED
                 if pause is None:
                     return await self._give_up(delivery, event, error, attempts)
-                logger.info(
+                logger.debug(
                     "will try again", extra={"code": code_of(error), "attempt": attempts, "pause_s": round(pause, 3)}
                 )
             else:

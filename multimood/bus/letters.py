@@ -66,7 +66,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter: all but the content, and the record that holds it."""
+    """All that is known of a dead letter but its content."""
 
     place: Place
     origin: Place
@@ -79,7 +79,6 @@ class Letter:
     time_us: int
     whole: bool
     """False: it was too large, the original has to be read where it lies."""
-    record: Any
 
     @classmethod
     def of(cls, record: Any) -> "Letter":
@@ -96,7 +95,6 @@ class Letter:
             _number(headers, "mm_attempts"),
             _number(headers, "mm_time_us"),
             not _text(headers, "mm_without_value"),
-            record,
         )
 
 
@@ -121,19 +119,26 @@ def receipt_of(letter: Letter) -> list[tuple[str, bytes]]:
     return [(RECEIPT, str(letter.place).encode())]
 
 
-def replay_of(letter: Letter, original: Any | None = None) -> Replay:
-    """What to publish. `original` is the record at `letter.origin`, needed when the letter is not whole.
+def replay_of(letter: Letter, source: Any) -> Replay:
+    """What to publish. `source` is the letter's record if the letter is whole, else the record at its origin.
 
     The partition is the original one, so that the conversation's records meet again whoever chose it.
     """
-    source: Any = letter.record if letter.whole else original
-    headers = [(n, v) for n, v in source.headers or () if not n.startswith(PREFIX) and v is not None]
-    marked = [*headers, (REPLAYED, str(letter.place).encode())]
-    return Replay(letter.origin.topic, letter.origin.partition, source.key, source.value, marked)
+    kept = [(name, value) for name, value in source.headers or () if not name.startswith(PREFIX) and value is not None]
+    headers = [*kept, (REPLAYED, str(letter.place).encode())]
+    return Replay(letter.origin.topic, letter.origin.partition, source.key, source.value, headers)
 
 
-def open_letters(records: Iterable[Any]) -> tuple[list[Letter], list[Letter]]:
-    """Sort the records of dead-letter topics into (letters not yet replayed, letters replayed), oldest death first."""
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """Dead letters, in the order of their death."""
+
+    waiting: list[Letter]
+    replayed: list[Letter]
+
+
+def sort_letters(records: Iterable[Any]) -> Letters:
+    """Tell the letters that wait from those that a receipt says were replayed. Nothing of the records is kept."""
     letters: list[Letter] = []
     receipts: set[str] = set()
     for record in records:
@@ -142,7 +147,7 @@ def open_letters(records: Iterable[Any]) -> tuple[list[Letter], list[Letter]]:
         else:
             letters.append(Letter.of(record))
     letters.sort(key=lambda letter: (letter.time_us, letter.place.topic, letter.place.partition, letter.place.offset))
-    return (
+    return Letters(
         [letter for letter in letters if str(letter.place) not in receipts],
         [letter for letter in letters if str(letter.place) in receipts],
     )

@@ -390,7 +390,7 @@ def run_worker(
 
     async def main() -> int:
         code = await make(WorkerSettings()).run()
-        _end_within(STOP_STEP_S, code)
+        _end_within(1.0, code)  # what is left are threads of clients
         return code
 
     try:

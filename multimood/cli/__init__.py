@@ -2,7 +2,7 @@
 
 import typer
 
-from multimood.cli import keys, topics
+from multimood.cli import dlq, keys, topics
 from multimood.cli.demo import demo
 from multimood.cli.local import down, status, up
 from multimood.cli.talk import talk
@@ -17,3 +17,4 @@ for command in (up, status, down, talk, demo):
     app.command()(command)
 app.add_typer(keys.app, name="keys")
 app.add_typer(topics.app, name="topics", help="The topics on the broker.")
+app.add_typer(dlq.app, name="dlq", help="Dead letters: the records that nobody could process.")

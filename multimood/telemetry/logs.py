@@ -2,9 +2,12 @@
 
 import json
 import logging
+import math
 import sys
 import threading
+import time
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final
@@ -30,13 +33,12 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Render one line. A foreign exception is reduced to its type and place: its text may quote the input."""
-        ours = record.name.partition(".")[0] in _OURS
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "service": self._service,
             "logger": record.name,
-            "message": record.getMessage() if ours else _foreign_message(record),
+            "message": record.getMessage() if _is_ours(record) else _foreign_message(record),
         }
         span = trace.get_current_span().get_span_context()
         if span.is_valid:
@@ -45,6 +47,37 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = _describe(record.exc_info[1])
         return json.dumps(line, default=str, ensure_ascii=False)
+
+
+class Sparing(logging.Filter):
+    """Lets a line of a library's code speak once in `every_s` and counts what it did not say (`repeated`).
+
+    Clients complain a hundred times a second about a broker that is away; that must not fill a disk.
+    """
+
+    def __init__(self, every_s: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._clock = clock
+        self._places: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether the record is to be written. Our own always are."""
+        if _is_ours(record):
+            return True
+        place, now = (record.name, record.lineno), self._clock()
+        said_at, withheld = self._places.get(place, (-math.inf, 0))
+        if now - said_at < self._every_s:
+            self._places[place] = (said_at, withheld + 1)
+            return False
+        if withheld:
+            record.repeated = withheld
+        self._places[place] = (now, 0)
+        return True
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] in _OURS
 
 
 def _foreign_message(record: logging.LogRecord) -> str:
@@ -77,6 +110,7 @@ def setup_logging(service: str, level: str = "INFO") -> None:
     """Send every logger of this process through the JSON formatter, and what nobody caught too."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service))
+    handler.addFilter(Sparing())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
