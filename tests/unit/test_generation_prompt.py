@@ -58,7 +58,7 @@ def test_a_person_without_words_still_has_a_turn() -> None:
 
 def test_the_version_changes_with_every_letter(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
-    own.write_text(SHIPPED.replace("warm", "kind"))
+    own.write_text(SHIPPED.replace("caring", "kind"))
     assert ReplyPrompt.load(own).version != PROMPT.version
     assert re.fullmatch(r"reply-prompt-\d{4}\.\d{2}-[0-9a-f]{8}", PROMPT.version)
 
