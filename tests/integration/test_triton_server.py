@@ -84,16 +84,27 @@ async def embed(server: TritonServer) -> None:
         await client.close()
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[TritonServer]:
+def running(folder: Path) -> Iterator[TritonServer]:
     """A server of the two models that are loaded fastest, one of each kind."""
-    server = made(tmp_path, "video_encoder", "responder")
+    server = made(folder, "video_encoder", "responder")
     server.start()
     try:
         wait_ready(server, server.log, 60)
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[TritonServer]:
+    """One for a test that leaves it broken or ended."""
+    yield from running(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    """One for the tests that leave it whole."""
+    yield from running(tmp_path_factory.mktemp("shared"))
 
 
 def test_starting_returns_at_once_and_stopping_soon(tmp_path: Path) -> None:
@@ -145,64 +156,64 @@ def test_a_killed_server_leaves_nothing_behind_and_starts_again_on_the_same_port
     wait_ready(small, small.log, 60)
 
 
-def test_it_listens_on_the_loopback_address_only(small: TritonServer) -> None:
+def test_it_listens_on_the_loopback_address_only(shared: TritonServer) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # a documentation address: nothing is sent
         except OSError:
             pytest.skip("this machine has no address but the loopback one")
         outside = probe.getsockname()[0]
-    for port in small.ports.values():
+    for port in shared.ports.values():
         socket.create_connection((HOST, port), timeout=2).close()
         with pytest.raises(OSError, match=r"refused|timed out"):
             socket.create_connection((outside, port), timeout=2)
 
 
-async def test_healthy_models_are_left_alone(small: TritonServer) -> None:
-    before = stubs(small)
+async def test_healthy_models_are_left_alone(shared: TritonServer) -> None:
+    before = stubs(shared)
     for _ in range(3):
-        assert await asyncio.to_thread(small.heal) == []
-    assert stubs(small) == before
+        assert await asyncio.to_thread(shared.heal) == []
+    assert stubs(shared) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["dead", "hung"])
-async def test_a_model_whose_process_is_gone_is_revived(small: TritonServer, number: signal.Signals) -> None:
-    before = stubs(small)
+async def test_a_model_whose_process_is_gone_is_revived(shared: TritonServer, number: signal.Signals) -> None:
+    before = stubs(shared)
     assert before["video_encoder"].send(number)
     await asyncio.sleep(0.2)
-    assert small.ready(), "the server itself does not notice; if it does one day, heal() is not needed any more"
+    assert shared.ready(), "the server itself does not notice; if it does one day, heal() is not needed any more"
     with pytest.raises(UnavailableError) as failed:
-        await embed(small)
+        await embed(shared)
     if number == signal.SIGKILL:
         assert isinstance(failed.value, DeadModelError)
     healed: list[str] = []
     for _ in range(3):
-        healed += await asyncio.to_thread(small.heal)
+        healed += await asyncio.to_thread(shared.heal)
     assert healed == ["video_encoder"]
-    await embed(small)
-    after = stubs(small)
+    await embed(shared)
+    after = stubs(shared)
     assert after["responder"] == before["responder"]
     assert after["video_encoder"] != before["video_encoder"]
     before["video_encoder"].send(signal.SIGKILL)  # a stopped one is still there
 
 
-async def test_a_model_is_revived_while_a_stream_was_on_its_way(small: TritonServer) -> None:
-    client = client_of(small, 2)
+async def test_a_model_is_revived_while_a_stream_was_on_its_way(shared: TritonServer) -> None:
+    client = client_of(shared, 2)
     pieces = client.stream("responder", CHAT)
     await anext(pieces)
-    stubs(small)["responder"].send(signal.SIGKILL)
+    stubs(shared)["responder"].send(signal.SIGKILL)
     with pytest.raises(UnavailableError):
         assert [one async for one in pieces]
-    assert await asyncio.to_thread(small.heal) == ["responder"]
+    assert await asyncio.to_thread(shared.heal) == ["responder"]
     async with aclosing(client.stream("responder", CHAT)) as pieces:
         await anext(pieces)
     await client.close()
 
 
-async def test_a_busy_model_is_not_taken_for_dead(small: TritonServer) -> None:
+async def test_a_busy_model_is_not_taken_for_dead(shared: TritonServer) -> None:
     """Every slot of the responder is taken and more chats wait."""
-    client = client_of(small, 60)
-    before = stubs(small)
+    client = client_of(shared, 60)
+    before = stubs(shared)
     short = {**CHAT, "max_tokens": np.array([60], np.int32)}
 
     async def finish() -> bytes:
@@ -212,8 +223,8 @@ async def test_a_busy_model_is_not_taken_for_dead(small: TritonServer) -> None:
     chats = [asyncio.create_task(finish()) for _ in range(6)]
     for _ in range(4):
         await asyncio.sleep(0.2)
-        assert await asyncio.to_thread(small.heal) == []
-    assert stubs(small) == before
+        assert await asyncio.to_thread(shared.heal) == []
+    assert stubs(shared) == before
     assert await asyncio.gather(*chats) == [b"length"] * 6
     await client.close()
 
