@@ -26,7 +26,7 @@ from multimood.errors import MultimoodError, UnavailableError
 from multimood.inference import InferenceClient
 from multimood.seen import SeenIds
 from multimood.telemetry import meter
-from services.strategist.conversation import after_decision, after_reply, has_turn, history_of
+from services.strategist.conversation import after_decision, after_reply, continues, has_turn, history_of
 from services.strategist.decision import Kept, Policy, decide, override_of
 from services.strategist.memory import Memory
 from services.strategist.perception import Perception, Sight, perceive, question, see
@@ -73,10 +73,8 @@ class Strategist:
         elif isinstance(message, pb.Decision):
             self._decided.add(identity)
             state = self._memory.get(key)
-            if state is not None and message.step < state.steps:
-                return  # old: its turn may have left the remembered ones, and must not come in again at the end
             changed = after_decision(state, message, self._kept.turns)
-            if changed is not None:
+            if changed is not None and continues(state, message):
                 self._memory.put(key, changed)
                 self._owed.add(key)
 

@@ -34,6 +34,20 @@ def dialogue_with(state: pb.Conversation | None, turn: pb.Turn, most: int) -> li
     return [*before, turn][-most:]
 
 
+def continues(state: pb.Conversation | None, decision: pb.Decision) -> bool:
+    """Whether a decision that is not in the state came after it.
+
+    An old one, whose turn has left the remembered ones, must not come in again at the end: its step is lower. If the
+    conversation was forgotten and began anew, steps say nothing, but then nothing it remembers was said before it.
+    """
+    if state is None:
+        return True
+    if decision.step < state.steps:
+        return False
+    known = {turn.utterance_id for turn in state.turns}
+    return len(decision.dialogue) == 1 or any(turn.utterance_id in known for turn in decision.dialogue[:-1])
+
+
 def after_decision(state: pb.Conversation | None, decision: pb.Decision, most: int) -> pb.Conversation | None:
     """The state once this decision is durable; None when it knows of it already."""
     utterance_id = decision.context.utterance_id

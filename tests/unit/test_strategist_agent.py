@@ -1,0 +1,270 @@
+"""The strategist on a bus that can break at any record: what is published, in which order, and what a crash leaves."""
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+from strategist_world import POLICY, Fusion, Life, Log, features, record_of, reply
+
+from multimood import topics
+from multimood.bus.envelope import output
+from multimood.contracts.v1 import events_pb2 as pb
+from multimood.errors import ConfigurationError, UnavailableError
+from multimood.inference import InferenceError
+from services.strategist.__main__ import policy_of
+from services.strategist.settings import StrategistSettings
+
+pytestmark = pytest.mark.unit
+
+CANARY = "zq-canary"
+HISTORY_EMOTION = slice(0, 8)
+
+
+def settled(made: pb.Decision) -> pb.Decision:
+    """A decision without its timings."""
+    bare = pb.Decision()
+    bare.CopyFrom(made)
+    del bare.hops[:]
+    return bare
+
+
+async def test_decision_then_state() -> None:
+    log, fusion = Log(), Fusion()
+    life = Life(log, fusion)
+    assert await life.take(features("u0"))
+    assert [topic for topic, _, _ in log.records] == [topics.DECISION, topics.CONVERSATION]
+    (decision,), (state,) = log.of(topics.DECISION), log.of(topics.CONVERSATION)
+    assert decision.chosen
+    assert decision.hops[-1].service == "strategist"
+    assert decision.policy_version == POLICY.version("3")
+    assert (state.steps, state.strategy) == (1, decision.chosen)
+    assert state.turns[0] == decision.dialogue[-1]
+
+
+async def test_the_model_is_told_of_the_turn_before() -> None:
+    log, fusion = Log(), Fusion()
+    life = Life(log, fusion)
+    await life.take(features("u0"))
+    await life.take(reply("u0"))
+    await life.take(features("u1"))
+    first, second = fusion.asked
+    decision = log.of(topics.DECISION)[0]
+    assert not first["history"].any()
+    told = second["history"][0]
+    assert told[HISTORY_EMOTION] == pytest.approx([item.p for item in decision.user_emotion], abs=1e-6)
+    assert tuple(told[18:]) == (np.float32(0.05), 1.0)
+    assert [turn.role for turn in log.of(topics.DECISION)[1].dialogue] == [pb.ROLE_USER, pb.ROLE_SYSTEM, pb.ROLE_USER]
+
+
+async def test_duplicates_change_nothing() -> None:
+    log = Log()
+    life = Life(log, Fusion())
+    for message in (features("u0"), reply("u0"), features("u1")):
+        await life.take(message)
+    before = len(log.records)
+    for message in (features("u0"), reply("u0"), features("u1"), reply("u0")):
+        assert await life.take(message)
+    assert len(log.records) == before
+
+
+@pytest.mark.parametrize("dies_before", [0, 1])
+async def test_a_crash_between_any_two_records(dies_before: int) -> None:
+    undisturbed, log = Log(), Log()
+    messages = [features("u0"), reply("u0"), features("u1"), features("u2")]
+    calm = Life(undisturbed, Fusion())
+    for message in messages:
+        await calm.take(message)
+    first = Life(log, Fusion())
+    for message in messages[:2]:
+        await first.take(message)
+    dying = Life(log, Fusion(), dies_before=dies_before)
+    assert not await dying.take(messages[2])
+    after = Life(log, Fusion())
+    for message in messages[2:]:
+        assert await after.take(message)
+    assert [settled(one) for one in log.of(topics.DECISION)] == [
+        settled(one) for one in undisturbed.of(topics.DECISION)
+    ]
+    states = [log.of(topics.CONVERSATION)[-1], undisturbed.of(topics.CONVERSATION)[-1]]
+    for state in states:
+        state.revision = 0
+    assert states[0] == states[1]
+
+
+async def test_a_state_that_a_crash_kept_back_is_published_when_the_record_comes_again() -> None:
+    log = Log()
+    await Life(log, Fusion(), dies_before=1).take(features("u0"))
+    assert not log.of(topics.CONVERSATION)
+    again, fusion = Fusion(), Fusion()
+    assert await Life(log, again).take(features("u0"))
+    assert not again.asked, "what was decided is not asked again"
+    assert [state.steps for state in log.of(topics.CONVERSATION)] == [1]
+    assert await Life(log, fusion).take(features("u0"))
+    assert len(log.records) == 2, "the third time there is nothing left to say"
+
+
+async def test_a_record_that_could_not_be_sent_is_decided_again_from_the_same_state() -> None:
+    log, fusion = Log(), Fusion()
+    life = Life(log, fusion)
+    await life.take(features("u0"))
+    broken = Life(log, fusion, dies_before=0)
+    await broken.take(features("u1"))
+    assert await Life(log, fusion).take(features("u1"))
+    assert np.array_equal(fusion.asked[1]["history"], fusion.asked[2]["history"])
+    assert [one.step for one in log.of(topics.DECISION)] == [0, 1]
+
+
+async def test_a_recovered_old_decision_does_not_come_in_at_the_end() -> None:
+    log = Log()
+    settings = StrategistSettings(turns=2)
+    life = Life(log, Fusion(), settings)
+    for number in range(6):
+        await life.take(features(f"u{number}"))
+    log.compact()
+    later = Life(log, Fusion(), settings)
+    assert await later.take(features("u6"))
+    decision = log.of(topics.DECISION)[-1]
+    assert decision.step == 6
+    assert [turn.utterance_id for turn in decision.dialogue] == ["u5", "u6"]
+
+
+async def test_a_late_reply_to_a_turn_that_is_no_longer_remembered_is_left_out() -> None:
+    log = Log()
+    life = Life(log, Fusion(), StrategistSettings(turns=2))
+    for number in range(4):
+        await life.take(features(f"u{number}"))
+    before = len(log.records)
+    assert await life.take(reply("u0"))
+    assert len(log.records) == before
+
+
+async def test_a_forgotten_conversation_begins_anew_and_its_new_state_counts_after_a_restart() -> None:
+    log = Log()
+    life = Life(log, Fusion(), StrategistSettings(memory_mib=1))
+    life.strategist._memory._budget = 1_500
+    await life.take(features("u0"))
+    await life.take(features("u1"))
+    await life.take(features("v0", "x" * 1_000, conversation="other"))
+    await life.take(features("u2"))
+    assert [(one.context.utterance_id, one.step) for one in log.of(topics.DECISION)] == [
+        ("u0", 0), ("u1", 1), ("v0", 0), ("u2", 0),
+    ]  # fmt: skip
+    later = Life(log, Fusion())
+    await later.take(features("u3"))
+    assert [turn.utterance_id for turn in log.of(topics.DECISION)[-1].dialogue] == ["u2", "u3"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (UnavailableError("gone"), pb.OVERRIDE_MODEL_UNAVAILABLE),
+        (InferenceError("refused"), pb.OVERRIDE_MODEL_UNAVAILABLE),
+    ],
+)
+async def test_without_a_model_there_is_a_decision_all_the_same(failure: Exception, expected: pb.Override) -> None:
+    log, fusion = Log(), Fusion()
+    fusion.failure = failure
+    life = Life(log, fusion)
+    assert await life.take(features("u0"))
+    assert not life.letters
+    (decision,) = log.of(topics.DECISION)
+    assert (decision.override, decision.chosen, decision.step) == (expected, "", 0)
+    fusion.failure = None
+    await life.take(features("u1"))
+    assert log.of(topics.DECISION)[1].step == 1
+    told = fusion.asked[-1]["history"][0]
+    assert not told[:18].any()
+    assert told[19] == 1
+
+
+async def test_an_answer_that_is_none_is_as_good_as_no_model() -> None:
+    log, fusion = Log(), Fusion()
+    fusion.change = {"emotion": np.full((1, 8), np.nan, np.float32)}
+    await Life(log, fusion).take(features("u0"))
+    assert log.of(topics.DECISION)[0].override == pb.OVERRIDE_MODEL_UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("level", "override"),
+    [(pb.RISK_LEVEL_IMMINENT, pb.OVERRIDE_CRISIS), (pb.RISK_LEVEL_UNSCREENED, pb.OVERRIDE_UNSCREENED)],
+)
+async def test_a_vetted_reply_waits_for_no_model(level: pb.RiskLevel, override: pb.Override) -> None:
+    for failure, delay_s in ((UnavailableError("gone"), 0.0), (InferenceError("no"), 0.0), (None, 30.0)):
+        log, fusion = Log(), Fusion()
+        fusion.failure, fusion.delay_s = failure, delay_s
+        began = time.monotonic()
+        assert await Life(log, fusion).take(features("u0", level=level))
+        assert time.monotonic() - began < 0.5
+        (decision,) = log.of(topics.DECISION)
+        assert (decision.override, len(decision.user_emotion)) == (override, 0)
+    log = Log()
+    await Life(log, Fusion()).take(features("u0", level=level))
+    assert len(log.of(topics.DECISION)[0].user_emotion) == 8, "a model that answers at once is heard"
+
+
+async def test_nothing_to_go_by_asks_no_model() -> None:
+    log, fusion = Log(), Fusion()
+    empty = features("u0", "")
+    del empty.embeddings[:]
+    await Life(log, fusion).take(empty)
+    assert log.of(topics.DECISION)[0].override == pb.OVERRIDE_NO_INPUT
+    assert not fusion.asked
+
+
+async def test_words_without_their_vector_are_still_words() -> None:
+    log, fusion = Log(), Fusion()
+    bare = features("u0", "words")
+    del bare.embeddings[:]
+    await Life(log, fusion).take(bare)
+    (decision,) = log.of(topics.DECISION)
+    assert decision.override == pb.OVERRIDE_NONE
+    assert decision.propensity > 0
+    assert not fusion.asked[0]["present"].any()
+
+
+async def test_conversations_do_not_wait_for_each_other() -> None:
+    log, fusion = Log(), Fusion()
+    fusion.delay_s = 0.05
+    life = Life(log, fusion)
+    began = time.monotonic()
+    await asyncio.gather(*(life.take(features(f"u{number}", conversation=f"c{number}")) for number in range(20)))
+    assert time.monotonic() - began < 0.5
+    assert len(log.of(topics.DECISION)) == 20
+
+
+async def test_records_stay_far_below_a_record_s_limit() -> None:
+    log = Log()
+    life = Life(log, Fusion(), StrategistSettings(turns=64, turn_chars=4_000))
+    for number in range(40):
+        await life.take(features(f"u{number}", "\U0001f622" * 20_000))
+        await life.take(reply(f"u{number}", "\U0001f622" * 20_000))
+    largest = max(len(record.value) for topic, _, record in log.records if topic is not topics.FEATURES)
+    assert 900_000 < 64 * 4_000 * 4 <= 1_024_000
+    assert largest < topics.DECISION.max_message_bytes
+
+
+async def test_no_word_that_was_said_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    log, fusion = Log(), Fusion()
+    life = Life(log, fusion)
+    odd = features("u0", CANARY)
+    odd.embeddings[0].shape[0] = 7
+    await life.take(odd)
+    fusion.failure = InferenceError("refused")
+    await life.take(features("u1", CANARY))
+    assert len(caplog.records) >= 2
+    assert all(CANARY not in str(vars(record)) for record in caplog.records)
+
+
+def test_a_policy_needs_the_model_s_hash(tmp_path: object) -> None:
+    with pytest.raises(ConfigurationError, match="MULTIMOOD_STRATEGIST_MODEL_SHA256"):
+        policy_of(StrategistSettings(model_file="/nowhere/model.onnx"))  # type: ignore[arg-type]
+    named = policy_of(StrategistSettings(model_sha256="c" * 64))
+    assert named.model_sha256 == "c" * 64
+    assert policy_of(StrategistSettings()).model_sha256 != named.model_sha256, "the committed model's own"
+
+
+def test_a_state_record_s_id_changes_with_the_state() -> None:
+    one, other = (output(topics.CONVERSATION, pb.Conversation(), str(revision)) for revision in (1, 2))
+    assert one.id != other.id
+    assert record_of(one).value == record_of(other).value

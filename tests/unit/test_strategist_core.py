@@ -1,0 +1,365 @@
+"""Policy, memory, perception, decision and conversation of the strategist, each by itself."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from strategist_world import POLICY, context, embedding, features, reply
+
+from multimood.contracts.v1 import events_pb2 as pb
+from multimood.history import ESCONV_AS_MESC, SIZE, history_vector
+from multimood.taxonomy import EMOTIONS, ESCONV_STRATEGIES, MESC_STRATEGIES, STAGES
+from services.strategist.conversation import after_decision, after_reply, dialogue_with, history_of, shortened
+from services.strategist.decision import Kept, decide, override_of
+from services.strategist.memory import Memory
+from services.strategist.perception import Perception, UnusableAnswerError, perceive, question, see
+from services.strategist.policy import ADVICE, choose, draw, eligible, mixed
+
+pytestmark = pytest.mark.unit
+
+KEPT = Kept(turns=6, chars=100)
+TEXT, AUDIO, VIDEO = pb.MODALITY_TEXT, pb.MODALITY_AUDIO, pb.MODALITY_VIDEO
+
+
+def perception(**change: object) -> Perception:
+    even = dict.fromkeys(EMOTIONS, 1 / 8)
+    made = {
+        "emotion": even, "by_modality": {TEXT: even}, "intensity": 0.5, "stage": "comforting",
+        "system_emotion": even, "strategy": dict.fromkeys(MESC_STRATEGIES, 0.1), "model_version": "3",
+    }  # fmt: skip
+    return Perception(**{**made, **change})  # type: ignore[arg-type]
+
+
+def outputs(**change: np.ndarray) -> dict[str, np.ndarray]:
+    sizes = {"emotion": 8, "stage": 3, "system_emotion": 8, "strategy_mesc": 10, "strategy_esconv": 8}
+    made = {name: np.full((1, size), 1 / size, np.float32) for name, size in sizes.items()}
+    made["modality_emotion"] = np.full((1, 3, 8), 1 / 8, np.float32)
+    made["intensity"] = np.array([[0.25]], np.float32)
+    return made | change
+
+
+# --- history ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_history_vector_s_layout() -> None:
+    vector = history_vector({"sadness": 0.75, "joy": 0.25}, "approval", 5, previous=True)
+    assert vector.shape == (SIZE,) == (20,)
+    assert vector.dtype == np.float32
+    assert vector[EMOTIONS.index("sadness")] == np.float32(0.75)
+    assert vector[8 + MESC_STRATEGIES.index("approval")] == 1
+    assert vector[8:18].sum() == 1
+    assert tuple(vector[18:]) == (0.25, 1.0)
+    assert history_vector({}, "", 300, previous=True)[18] == 1
+    assert not history_vector({"joy": 1.0}, "approval", 0, previous=False).any()
+
+
+def test_every_strategy_has_a_place_and_no_esconv_strategy_shares_one() -> None:
+    assert set(ESCONV_AS_MESC) == set(ESCONV_STRATEGIES)
+    places = [int(history_vector({}, name, 1, previous=True)[8:18].argmax()) for name in ESCONV_STRATEGIES]
+    assert len(set(places)) == len(places)
+    with pytest.raises(ValueError, match="no such strategy: nodding"):
+        history_vector({}, "nodding", 1, previous=True)
+    with pytest.raises(ValueError, match="no such emotion: ennui"):
+        history_vector({"ennui": 1.0}, "", 1, previous=True)
+
+
+# --- policy ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("taxonomy", "labels"), [("mesc", MESC_STRATEGIES), ("esconv", ESCONV_STRATEGIES)])
+def test_who_is_eligible(taxonomy: str, labels: tuple[str, ...]) -> None:
+    later = eligible(taxonomy, 1)  # type: ignore[arg-type]
+    assert set(labels) - set(later) == {"others"}
+    assert set(later) - set(eligible(taxonomy, 0)) == ADVICE & set(labels)  # type: ignore[arg-type]
+
+
+def test_the_mixture_by_hand() -> None:
+    found = mixed({"a": 0.6, "b": 0.2, "c": 0.2}, ("a", "b"), 0.2)
+    assert found == pytest.approx({"a": 0.8 * 0.75 + 0.1, "b": 0.8 * 0.25 + 0.1})
+    assert mixed({"a": 0.0, "b": 0.0, "c": 1.0}, ("a", "b"), 0.2) == pytest.approx({"a": 0.5, "b": 0.5})
+    assert mixed({"a": 1.0, "b": 0.0}, ("a", "b"), 1.0) == pytest.approx({"a": 0.5, "b": 0.5})
+
+
+def test_draws_follow_the_distribution_and_their_seed() -> None:
+    distribution = {"a": 0.7, "b": 0.2, "c": 0.1}
+    drawn = [draw(distribution, f"v\nt/c/u{number}") for number in range(4_000)]
+    assert drawn == [draw(distribution, f"v\nt/c/u{number}") for number in range(4_000)]
+    for label, p in distribution.items():
+        assert drawn.count(label) / len(drawn) == pytest.approx(p, abs=4 * math.sqrt(p * (1 - p) / len(drawn)))
+    assert draw({"a": 0.3, "b": 0.3}, "x") in {"a", "b"}, "a sum below 1 still gives a label"
+
+
+def test_the_propensity_is_that_of_the_logged_distribution() -> None:
+    model = {name: (0.91 if name == "approval" else 0.01) for name in MESC_STRATEGIES}
+    choices = [choose(model, "mesc", 3, 0.1, str(number)) for number in range(300)]
+    assert len({choice.chosen for choice in choices}) > 3
+    for choice in choices:
+        assert choice.propensity == choice.strategy[choice.chosen] >= 0.1 / len(choice.strategy)
+
+
+def test_the_policy_s_name_tells_its_parts_apart() -> None:
+    names = {
+        policy.version(version)
+        for policy in (
+            POLICY,
+            replace(POLICY, taxonomy="esconv"),
+            replace(POLICY, epsilon=0.2),
+            replace(POLICY, model_sha256="0" * 64),
+        )
+        for version in ("1", "2")
+    }
+    assert len(names) == 8
+    assert "abababababab" in POLICY.version("1")
+
+
+# --- perception ------------------------------------------------------------------------------------------------------
+
+
+def test_vectors_that_do_not_fit_are_left_out() -> None:
+    made = pb.Features(embeddings=[embedding(TEXT), embedding(AUDIO, width=5), embedding(VIDEO, value=float("nan"))])
+    sight = see(made)
+    assert set(sight.vectors) == {TEXT}
+    assert set(sight.unusable) == {AUDIO, VIDEO}
+    broken = embedding(TEXT)
+    del broken.shape[:]
+    broken.shape.extend([3, 3])
+    assert see(pb.Features(embeddings=[broken])).unusable == (TEXT,)
+
+
+def test_the_model_s_question() -> None:
+    history = np.arange(20, dtype=np.float32)
+    inputs = question(see(pb.Features(embeddings=[embedding(AUDIO, 0.5)])), history)
+    assert {name: array.shape for name, array in inputs.items()} == {
+        "text": (1, 384), "audio": (1, 768), "video": (1, 512), "present": (1, 3), "history": (1, 20),
+    }  # fmt: skip
+    assert all(array.dtype == np.float32 for array in inputs.values())
+    assert inputs["present"].tolist() == [[0, 1, 0]]
+    assert inputs["audio"][0, 0] == 0.5
+    assert not inputs["text"].any()
+    assert inputs["history"][0].tolist() == history.tolist()
+
+
+def test_the_answer_becomes_distributions_by_label() -> None:
+    stage = np.array([[0.2, 0.7, 0.1]], np.float32)
+    found = perceive(outputs(stage=stage), "3", see(pb.Features(embeddings=[embedding(TEXT)])), "esconv")
+    assert found.stage == STAGES[1]
+    assert set(found.strategy) == set(ESCONV_STRATEGIES)
+    assert set(found.by_modality) == {TEXT}, "a modality that was not there has no emotion"
+    assert found.intensity == 0.25
+    for distribution in (found.emotion, found.strategy, found.system_emotion, found.by_modality[TEXT]):
+        assert math.fsum(distribution.values()) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("emotion", np.full((1, 7), 1 / 7)), ("emotion", np.full((1, 8), np.nan)), ("emotion", np.full((1, 8), 0.5)),
+        ("strategy_mesc", np.array([[1.5, -0.5, *[0.0] * 8]])), ("modality_emotion", np.full((1, 2, 8), 1 / 8)),
+        ("intensity", np.array([[np.inf]])), ("stage", np.full((3,), 1 / 3)),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_none_is_refused(name: str, array: np.ndarray) -> None:
+    with pytest.raises(UnusableAnswerError, match=name):
+        perceive(outputs(**{name: array}), "3", see(pb.Features(embeddings=[embedding(TEXT)])), "mesc")
+    missing = outputs()
+    del missing[name]
+    with pytest.raises(UnusableAnswerError, match="shape None"):
+        perceive(missing, "3", see(pb.Features()), "mesc")
+
+
+# --- decision --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("level", "text", "modalities", "expected"),
+    [
+        (pb.RISK_LEVEL_NONE, "words", [TEXT], pb.OVERRIDE_NONE),
+        (pb.RISK_LEVEL_LOW, "words", [TEXT], pb.OVERRIDE_NONE),
+        (pb.RISK_LEVEL_NONE, "words", [], pb.OVERRIDE_NONE),
+        (pb.RISK_LEVEL_NONE, "", [VIDEO], pb.OVERRIDE_NONE),
+        (pb.RISK_LEVEL_NONE, " ", [], pb.OVERRIDE_NO_INPUT),
+        (pb.RISK_LEVEL_ELEVATED, "words", [TEXT], pb.OVERRIDE_CRISIS),
+        (pb.RISK_LEVEL_IMMINENT, "", [], pb.OVERRIDE_CRISIS),
+        (pb.RISK_LEVEL_UNSCREENED, "words", [TEXT], pb.OVERRIDE_UNSCREENED),
+        (pb.RISK_LEVEL_UNSPECIFIED, "words", [TEXT], pb.OVERRIDE_UNSCREENED),
+        (None, "words", [TEXT], pb.OVERRIDE_UNSCREENED),
+        (None, "", [], pb.OVERRIDE_UNSCREENED),
+    ],
+)
+def test_overrides(level: pb.RiskLevel | None, text: str, modalities: list[pb.Modality], expected: pb.Override) -> None:
+    made = features("u", text, *modalities, level=level)
+    if not modalities:
+        del made.embeddings[:]
+    assert override_of(made, see(made)) == expected
+
+
+def test_a_decision_holds_what_was_perceived_and_chosen() -> None:
+    made = features("u", "x" * 500, TEXT, AUDIO)
+    made.missing.add(modality=VIDEO, reason=pb.MISSING_REASON_NO_FACE)
+    sight = see(made)
+    found = decide(made, sight, perception(), None, override=pb.OVERRIDE_NONE, policy=POLICY, kept=KEPT)
+    assert found.propensity == {item.label: item.p for item in found.strategy}[found.chosen]
+    assert math.fsum(item.p for item in found.strategy) == pytest.approx(1, abs=1e-12)
+    assert found.policy_version == POLICY.version("3")
+    assert (found.step, found.stage, found.screening.level) == (0, "comforting", pb.RISK_LEVEL_NONE)
+    assert [item.reason for item in found.missing] == [pb.MISSING_REASON_NO_FACE]
+    assert {item.name: item.version for item in found.models} == {
+        "text_encoder": "7", "audio_encoder": "7", "fusion": "3",
+    }  # fmt: skip
+    assert len(found.dialogue) == 1
+    assert len(found.dialogue[0].text) == KEPT.chars
+    assert found.dialogue[0].label == found.user_emotion[0].label
+    assert found.context == made.context
+
+
+@pytest.mark.parametrize(
+    "override", [pb.OVERRIDE_CRISIS, pb.OVERRIDE_UNSCREENED, pb.OVERRIDE_NO_INPUT, pb.OVERRIDE_MODEL_UNAVAILABLE]
+)
+def test_an_overridden_decision_has_no_choice(override: pb.Override) -> None:
+    made = features()
+    found = decide(made, see(made), perception(), None, override=override, policy=POLICY, kept=KEPT)
+    assert (found.chosen, found.propensity) == ("", 0.0)
+    assert found.strategy
+    assert found.user_emotion
+    blind = decide(made, see(made), None, None, override=override, policy=POLICY, kept=KEPT)
+    assert (len(blind.strategy), len(blind.user_emotion), blind.stage) == (0, 0, "")
+    assert ":-@" in blind.policy_version
+    assert blind.dialogue[-1].text == "words"
+
+
+def test_a_vector_that_does_not_fit_is_told_as_missing() -> None:
+    made = features()
+    made.embeddings.append(embedding(AUDIO, width=3))
+    found = decide(made, see(made), perception(), None, override=pb.OVERRIDE_NONE, policy=POLICY, kept=KEPT)
+    assert [(item.modality, item.reason) for item in found.missing] == [(AUDIO, pb.MISSING_REASON_MODEL_UNAVAILABLE)]
+
+
+# --- conversation ----------------------------------------------------------------------------------------------------
+
+
+def decision(utterance: str, state: pb.Conversation | None, text: str = "words") -> pb.Decision:
+    made = features(utterance, text)
+    return decide(made, see(made), perception(), state, override=pb.OVERRIDE_NONE, policy=POLICY, kept=KEPT)
+
+
+def said(state: pb.Conversation | None) -> list[tuple[str, str]]:
+    return [] if state is None else [("PS"[turn.role - 1], turn.utterance_id) for turn in state.turns]
+
+
+def test_a_conversation_grows_turn_by_turn() -> None:
+    state = after_decision(None, decision("u0", None), 6)
+    state = after_reply(state, reply("u0"), 6, 100)
+    first = decision("u1", state)
+    assert first.step == 1
+    assert [(turn.role, turn.utterance_id) for turn in first.dialogue] == [
+        (pb.ROLE_USER, "u0"), (pb.ROLE_SYSTEM, "u0"), (pb.ROLE_USER, "u1"),
+    ]  # fmt: skip
+    state = after_decision(state, first, 6)
+    assert state is not None
+    assert (state.steps, state.strategy) == (2, first.chosen)
+    assert state.emotion == first.user_emotion
+    assert said(state) == [("P", "u0"), ("S", "u0"), ("P", "u1")]
+    vector = history_of(state)
+    assert vector[18] == np.float32(0.1)
+    assert vector[8 + MESC_STRATEGIES.index(first.chosen)] == 1
+
+
+def test_the_same_record_twice_changes_nothing() -> None:
+    one = decision("u0", None)
+    state = after_decision(None, one, 6)
+    assert after_decision(state, one, 6) is None
+    answered = after_reply(state, reply("u0"), 6, 100)
+    assert after_reply(answered, reply("u0"), 6, 100) is None
+
+
+def test_replies_find_their_place_whenever_they_come() -> None:
+    early = after_reply(None, reply("u0"), 6, 100)
+    assert early is not None
+    assert early.steps == 0
+    assert not history_of(early).any(), "a reply alone is no turn of the person"
+    one = decision("u0", early)
+    assert [turn.role for turn in one.dialogue] == [pb.ROLE_USER], "the answer to it is not part of what came before"
+    state = after_decision(early, one, 6)
+    assert said(state) == [("P", "u0"), ("S", "u0")]
+    state = after_decision(state, decision("u1", state), 6)
+    state = after_decision(state, decision("u2", state), 6)
+    state = after_reply(state, reply("u1"), 6, 100)
+    assert said(state) == [("P", "u0"), ("S", "u0"), ("P", "u1"), ("S", "u1"), ("P", "u2")]
+
+
+def test_a_conversation_keeps_its_last_turns() -> None:
+    state = None
+    for number in range(9):
+        state = after_decision(state, decision(f"u{number}", state), 6)
+        state = after_reply(state, reply(f"u{number}", "y" * 300), 6, 100)
+    assert said(state) == [(who, f"u{number}") for number in (6, 7, 8) for who in "PS"]
+    assert state is not None
+    assert state.steps == 9
+    assert all(len(turn.text) <= 100 for turn in state.turns)
+    assert len(decision("u9", state).dialogue) == 6
+
+
+def test_a_decision_of_an_unknown_conversation_tells_what_came_before() -> None:
+    state = after_reply(after_decision(None, decision("u0", None), 6), reply("u0"), 6, 100)
+    later = decision("u1", state)
+    rebuilt = after_decision(None, later, 6)
+    assert rebuilt is not None
+    assert said(rebuilt) == [("P", "u0"), ("S", "u0"), ("P", "u1")]
+    assert rebuilt.steps == 2
+
+
+def test_the_dialogue_is_cut_from_its_beginning() -> None:
+    state = pb.Conversation(turns=[pb.Turn(role=pb.ROLE_USER, utterance_id=str(number)) for number in range(5)])
+    kept = dialogue_with(state, pb.Turn(role=pb.ROLE_USER, utterance_id="now"), 3)
+    assert [turn.utterance_id for turn in kept] == ["3", "4", "now"]
+
+
+def test_long_words_keep_their_beginning_and_more_of_their_end() -> None:
+    text = "".join(chr(ord("a") + number % 26) for number in range(1_000))
+    cut = shortened(text, 90)
+    assert len(cut) == 90
+    head, tail = cut.split(" … ")
+    assert text.startswith(head)
+    assert text.endswith(tail)
+    assert len(head) < len(tail)
+    assert shortened("short", 90) == "short"
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+def test_memory_forgets_the_longest_silent_beyond_its_budget() -> None:
+    memory = Memory(10_000)
+    for number in range(50):
+        memory.put(str(number).encode(), pb.Conversation(context=context(), revision=1))
+        memory.get(b"0")
+    assert memory.held_bytes <= 10_000
+    assert 10 < len(memory) < 50
+    assert memory.forgotten == 50 - len(memory)
+    assert memory.get(b"0") is not None
+    assert memory.get(b"1") is None
+    assert memory.get(b"49") is not None
+    alone = Memory(1)
+    alone.put(b"k", pb.Conversation(steps=1))
+    assert len(alone) == 1, "what is at hand is not forgotten, whatever its size"
+
+
+def test_memory_counts_what_it_holds() -> None:
+    memory = Memory(1 << 20)
+    memory.put(b"a", pb.Conversation(turns=[pb.Turn(text="x" * 1_000)], revision=1))
+    large = memory.held_bytes
+    memory.put(b"a", pb.Conversation(revision=2))
+    assert memory.held_bytes < large - 900
+    memory.put(b"a", pb.Conversation(turns=[pb.Turn(text="x" * 1_000)], revision=3))
+    assert abs(memory.held_bytes - large) < 5
+
+
+def test_an_older_record_does_not_replace_a_newer_one() -> None:
+    memory = Memory(1 << 20)
+    assert memory.put(b"k", pb.Conversation(steps=3, revision=7))
+    assert not memory.put(b"k", pb.Conversation(steps=2, revision=6))
+    assert memory.put(b"k", pb.Conversation(steps=4, revision=7)), "of two equal ones the one that comes last counts"
+    found = memory.get(b"k")
+    assert found is not None
+    assert found.steps == 4
