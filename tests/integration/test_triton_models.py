@@ -58,6 +58,15 @@ async def test_the_server_is_ready(client: InferenceClient) -> None:
     assert await client.ready()
 
 
+def test_every_model_answers_the_question_whether_it_lives(triton: TritonServer) -> None:
+    """One that refused a request of zeros would be reloaded for ever."""
+    states = triton._http.states()
+    assert {"text_encoder", "audio_encoder", "video_encoder", "transcriber", "responder"} <= set(states)
+    for model in states:
+        triton._http.canary(model)
+    assert triton.heal() == []
+
+
 async def test_like_feelings_are_nearer_than_unlike_ones(client: InferenceClient) -> None:
     tokenizer = TextTokenizer(installed(tools() / "text_encoder" / "tokenizer.json"))
 
