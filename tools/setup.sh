@@ -98,6 +98,7 @@ other_packages() {
   command -v java >/dev/null || echo default-jre-headless
   command -v mvn >/dev/null || kafka_is_here || echo maven
   command -v espeak-ng >/dev/null || echo espeak-ng
+  [ -n "$(find /usr/lib /usr/lib64 -maxdepth 2 -name libgomp.so.1 2>/dev/null)" ] || echo libgomp1 # of llama.cpp
 }
 certificates() { [ -f /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates; }
 kafka_is_here() { (cd .tools/kafka/libs 2>/dev/null && sha256sum --check --quiet --strict "$OLDPWD/multimood/local/kafka-jars.sha256" >/dev/null 2>&1); }
