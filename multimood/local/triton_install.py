@@ -22,11 +22,17 @@ if not found:
         ctypes.CDLL(name)
     except OSError:
         found = None
+try:
+    ctypes.CDLL("libgomp.so.1")
+    openmp = "there"
+except OSError:
+    openmp = None
 print(json.dumps({
     "python": "%d.%d" % sys.version_info[:2],
     "packages": sysconfig.get_paths()["purelib"],
     "numpy": importlib.metadata.version("numpy"),
     "libpython": found,
+    "openmp": openmp,
 }))
 """
 
@@ -71,6 +77,10 @@ class TritonInstall:
         if libpython is None:
             raise ConfigurationError(
                 f"libpython{python}.so.1.0 is missing: apt-get install libpython{python}, or run `make setup`"
+            )
+        if facts["openmp"] is None:
+            raise ConfigurationError(
+                "libgomp.so.1, which the responder needs, is missing: apt-get install libgomp1, or run `make setup`"
             )
         return cls(environment, python, Path(str(facts["packages"])), libpython)
 

@@ -12,7 +12,7 @@ from multimood.local.triton_install import TritonInstall, models
 
 pytestmark = pytest.mark.unit
 
-FACTS = {"python": "3.11", "numpy": "1.26.4", "packages": "/p", "libpython": ""}
+FACTS = {"python": "3.11", "numpy": "1.26.4", "packages": "/p", "libpython": "", "openmp": "there"}
 
 
 def test_an_environment_that_works_is_taken() -> None:
@@ -22,7 +22,11 @@ def test_an_environment_that_works_is_taken() -> None:
 
 @pytest.mark.parametrize(
     ("fact", "value", "why"),
-    [("numpy", "2.4.6", r"/env has numpy 2\.4\.6.* 1\.26"), ("libpython", None, "apt-get install libpython3.11")],
+    [
+        ("numpy", "2.4.6", r"/env has numpy 2\.4\.6.* 1\.26"),
+        ("libpython", None, "apt-get install libpython3.11"),
+        ("openmp", None, "apt-get install libgomp1"),
+    ],
 )
 def test_one_that_would_corrupt_tensors_or_hang_is_not(fact: str, value: str | None, why: str) -> None:
     with pytest.raises(ConfigurationError, match=why):
