@@ -156,7 +156,10 @@ class Handler:
         while True:
             attempts += 1
             try:
-                await self._emit(event, await self._handle(event))
+                outputs = await self._handle(event)
+                if delivery.moved:  # whoever has it now will say the same, and one of us is enough
+                    return MOVED
+                await self._emit(event, outputs)
             except Exception as error:  # noqa: BLE001 - whatever a handler raises must not lose its record
                 pause = next(pauses, None) if is_retryable(error) else None
                 if delivery.moved:  # another worker has it now, or we get it again: no verdict from this attempt

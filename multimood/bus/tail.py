@@ -21,16 +21,18 @@ from multimood.topics import BY_NAME, Topic
 
 logger = logging.getLogger(__name__)
 
+TAIL_WAIT_MS: Final = 5
+"""The broker answers a connection's requests in order: what waits for new records holds up every question behind it."""
 MOST: Final = 50_000
 """So many records of a partition are read back by time, at most: more would not be remembered."""
 
 
-def _consumer(settings: KafkaSettings) -> AIOKafkaConsumer:
+def _consumer(settings: KafkaSettings, fetch_wait_ms: int = 200) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
         bootstrap_servers=settings.brokers,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        fetch_max_wait_ms=200,
+        fetch_max_wait_ms=fetch_wait_ms,
     )
 
 
@@ -46,7 +48,7 @@ class PartitionTail:
 
     async def start(self) -> None:
         """Connect."""
-        reader = _consumer(self._settings)
+        reader = _consumer(self._settings, TAIL_WAIT_MS)
         try:
             await reader.start()
         except BaseException:
@@ -105,17 +107,20 @@ class PartitionTail:
         """
         assert self._reader is not None, "start() first"
         reader, tp = self._reader, TopicPartition(topic.name, partition)
-        reader.assign([tp])
         end: int = (await reader.end_offsets([tp]))[tp]
         position = max(begin, (await reader.beginning_offsets([tp]))[tp])
         if position >= end:
             return
-        reader.seek(tp, position)
-        while position < end:
-            for record in (await reader.getmany(tp, timeout_ms=500)).get(tp, ()):
-                if record.offset < end:
-                    yield record
-            position = await reader.position(tp)
+        reader.assign([tp])
+        try:
+            reader.seek(tp, position)
+            while position < end:
+                for record in (await reader.getmany(tp, timeout_ms=500)).get(tp, ()):
+                    if record.offset < end:
+                        yield record
+                position = await reader.position(tp)
+        finally:
+            reader.unsubscribe()  # or it would go on fetching
 
 
 @dataclass(frozen=True, slots=True)

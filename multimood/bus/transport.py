@@ -8,7 +8,7 @@ What keeps a rebalance from losing records, each found by killing workers under 
 
 - A batch carries the tracker of its assignment, closed when the partition is taken away: what is stale is recognised.
 - Offsets must follow on from the last one, at first from the committed one. A fetch that a rebalance orphans moves the
-  position and loses its records, so a hole is fetched again once; met a second time it is a real one (compaction).
+  position and loses its records, so a hole is sought again; met right after that, it is a real one (compaction).
 - Records that were fetched but not delivered, because the flow stopped meanwhile, are sought again.
 - A commit that failed is not taken for done, and one that is not answered is given up and made again.
 """
@@ -84,7 +84,6 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """When records were last looked for."""
         self._trackers: dict[TP, OffsetTracker] = {}
         self._expected: dict[TP, int] = {}
-        self._hole: dict[TP, int] = {}
         self._fetched: dict[TP, deque[Any]] = {}
         self._dropped: set[TP] = set()
 
@@ -113,13 +112,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             await asyncio.wait_for(self.commit(), COMMIT_ON_REVOKE_S)
         except TimeoutError:
             logger.warning("no commit before a rebalance: some records will be seen again")
+        self.forget()
+        await super().on_partitions_revoked(revoked)
+
+    def forget(self) -> None:
+        """Close this assignment: nothing of it is delivered or committed any more."""
         self.epoch += 1
         self.joined = False
         for tracker in self._trackers.values():
             tracker.close()
-        for state in (self._trackers, self._expected, self._hole, self._fetched, self._dropped):
+        for state in (self._trackers, self._expected, self._fetched, self._dropped):
             state.clear()
-        await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Note that the group knows us."""
@@ -144,17 +147,21 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
             return
-        await self._seek_dropped()
+        sought = await self._seek_dropped()
         active = self._get_active_partitions() - self._fetched.keys()
         pause = POLL_FULL_S if self._fetched else POLL_S
+        epoch, found = self.epoch, {}
         if active:
-            for tp, records in (await self._getmany(active_partitions=active, timeout=pause)).items():
-                await self._accept(tp, records)
+            found = await self._getmany(active_partitions=active, timeout=pause)
         else:
             await self.sleep(pause)
+        for tp, records in found.items():
+            await self._accept(tp, records, after_seek=tp in sought)
+        if epoch == self.epoch:
+            self._dropped |= sought - found.keys()  # nothing came: whether something was lost shows the next time
         await self._deliver()
 
-    async def _accept(self, tp: TP, records: Sequence[Any]) -> None:
+    async def _accept(self, tp: TP, records: Sequence[Any], *, after_seek: bool) -> None:
         """Take fetched records, unless they do not follow on or the flow stopped: then they are fetched again."""
         epoch = self.epoch
         try:
@@ -165,8 +172,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if not self.flow_active or epoch != self.epoch:
             self._dropped.add(tp)
             return
-        if records[0].offset > expected and self._hole.get(tp) != expected:
-            self._hole[tp] = expected
+        if records[0].offset > expected and not after_seek:
             self._dropped.add(tp)
             return
         fresh = [record for record in records if record.offset >= expected]
@@ -175,15 +181,19 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             self._read_offset[tp] = fresh[-1].offset
             self._fetched[tp] = deque(fresh)
 
-    async def _seek_dropped(self) -> None:
+    async def _seek_dropped(self) -> set[TP]:
+        """Seek what has to be fetched again; gives those for which the next fetch begins where it should."""
+        sought = set()
         for tp in tuple(self._dropped):
             try:
                 await self.seek_wait({tp: await self._next_offset(tp)})
             except (TimeoutError, KafkaError) as error:
                 logger.warning("a partition could not be sought", extra={"cause": type(error).__name__})
                 await self.sleep(POLL_S)
-                return
+                break
             self._dropped.discard(tp)
+            sought.add(tp)
+        return sought
 
     async def _deliver(self) -> None:
         for tp, waiting in tuple(self._fetched.items()):

@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 INBOX_BATCHES = 8
 STALL_S = 120.0
 PAUSE_S = 0.2
+FLOW_S = 0.01
 LONGEST_PAUSE_S = 5.0
 CLOCK_SLACK_MS = 10_000
 """Outputs are looked for from so much before the first input that is read again: clocks differ."""
@@ -91,7 +92,10 @@ class Worker:
         self._stop = asyncio.Event()
         self._failed = asyncio.Event()
         self._draining = False
-        self._recovered: set[tuple[int, int]] = set()
+        self._reading_back = asyncio.Lock()
+        self._owed: set[int] = set()
+        """Partition numbers of this assignment that were not read back yet."""
+        self._taking_over: asyncio.Task[None] | None = None
         self._heads: dict[TP, tuple[int, float]] = {}
         self._tail = PartitionTail(self.settings.kafka)
         self._sender = Sender(self.settings.kafka)
@@ -126,6 +130,7 @@ class Worker:
         app.producer_transport = app.transport
         for topic in self.inputs:
             app.topics.add(app.topic(topic.name, key_serializer="raw", value_serializer="raw"))
+        app.on_partitions_assigned.connect(self._on_assigned, weak=False)
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
         app.agent(self._inbox, name=f"{self.service}.batches")(self._consume)
         return app
@@ -225,7 +230,7 @@ class Worker:
     async def _take(self, batch: Batch) -> None:
         if self._stopping or batch.tracker.closed:
             return
-        await self._recover(batch)
+        await self._recover(batch.epoch, batch.tp.partition)
         if self._stopping or batch.tracker.closed:
             return
         topic, received = self._topics[batch.tp.topic], now_us()
@@ -236,50 +241,70 @@ class Worker:
     def _stopping(self) -> bool:
         return self._draining or self._failed.is_set()
 
+    async def _on_assigned(self, _app: Any, assigned: set[TP], **_kwargs: Any) -> None:
+        self._owed = {tp.partition for tp in assigned if tp.topic in self._topics}
+        self._taking_over = asyncio.create_task(self._take_over(tuple(sorted(self._owed))))
+
     async def _on_revoked(self, *_args: Any, **_kwargs: Any) -> None:
+        if self._taking_over is not None:
+            self._taking_over.cancel()
+        self._owed = set()
         self.processor.reset()
 
-    async def _recover(self, batch: Batch) -> None:
-        """Before the first record of a partition: learn what was published for it by whoever had it before us."""
-        mark = (batch.epoch, batch.tp.partition)
-        while mark not in self._recovered and not self._stopping and not batch.tracker.closed:
-            try:
-                await self._read_back(batch)
-            except (KafkaError, OSError) as error:
-                logger.warning("reading back waits for the broker", extra={"cause": code_of(error)})
-                await asyncio.sleep(PAUSE_S)
-            else:
-                self._recovered = {done for done in self._recovered if done[0] == batch.epoch} | {mark}
+    # --- taking partitions over ------------------------------------------------------------------------------------
 
-    async def _read_back(self, batch: Batch) -> None:
+    async def _take_over(self, partitions: Sequence[int]) -> None:
+        """Read back every partition as soon as it is ours, so that the first record does not wait for it."""
+        consumer: BatchConsumer = self._app.consumer
+        while not (consumer.joined and consumer.flow_active):  # noqa: ASYNC110 - then the committed offsets are known
+            await asyncio.sleep(FLOW_S)
+        try:
+            for partition in partitions:
+                await self._recover(consumer.epoch, partition)
+        except Exception as error:  # noqa: BLE001 - see _consume
+            self._crash(error)
+
+    async def _recover(self, epoch: int, partition: int) -> None:
+        """Before the first record of a partition: learn what was published for it by whoever had it before us."""
+        consumer: BatchConsumer = self._app.consumer
+        async with self._reading_back:
+            while partition in self._owed and epoch == consumer.epoch and not self._stopping:
+                try:
+                    await self._read_back(partition)
+                except (KafkaError, OSError) as error:
+                    logger.warning("reading back waits for the broker", extra={"cause": code_of(error)})
+                    await asyncio.sleep(PAUSE_S)
+                else:
+                    if epoch == consumer.epoch:
+                        self._owed.discard(partition)
+
+    async def _read_back(self, partition: int) -> None:
         started = time.monotonic()
         count = 0
-        since_ms = await self._reads_again_from(batch) if self.processor.recovers else 0
+        since_ms = await self._reads_again_from(partition) if self.processor.recovers else 0
         for topic, last in self.processor.recovers:
-            async for record in self._tail.read(topic, batch.tp.partition, last, since_ms):
+            async for record in self._tail.read(topic, partition, last, since_ms):
                 self._app.consumer.beat = time.monotonic()  # this may take long, but it is no stall
                 with contextlib.suppress(InvalidEventError):
                     event = decode(topic, record.value, record.headers, record.key, now_us())
                     self.processor.recover(topic, event)
                     count += 1
         seconds = round(time.monotonic() - started, 3)
-        logger.info(
-            "partition taken over", extra={"partition": batch.tp.partition, "recovered": count, "seconds": seconds}
-        )
+        logger.info("partition taken over", extra={"partition": partition, "recovered": count, "seconds": seconds})
 
-    async def _reads_again_from(self, batch: Batch) -> int:
+    async def _reads_again_from(self, partition: int) -> int:
         """When the oldest record was appended (ms) that any input of this partition will be read from.
 
         Only from then on can there be outputs of records that come again.
         """
         consumer: BatchConsumer = self._app.consumer
-        times = [batch.records[0].timestamp]
+        times = [now_us() // 1000]
         for topic in self.inputs:
-            tp = TP(topic.name, batch.tp.partition)
-            if tp != batch.tp:
-                times.append(await self._tail.time_at(topic, tp.partition, consumer.committed(tp)))
-        oldest: int = min(at for at in times if at is not None)
-        return max(0, oldest - CLOCK_SLACK_MS)
+            at = await self._tail.time_at(topic, partition, consumer.committed(TP(topic.name, partition)))
+            times += [at] if at is not None else []
+        return max(0, min(times) - CLOCK_SLACK_MS)
+
+    # --- what processors use ---------------------------------------------------------------------------------------
 
     async def _emit(self, outputs: Sequence[Output], traceparent: str) -> None:
         for out in outputs:
@@ -321,6 +346,7 @@ class Worker:
         checks = {
             "broker": await self._tail.reachable(),
             "consuming": consumer is not None and consumer.joined and bool(consumer.flow_active),
+            "taken_over": not self._owed,
             "not_draining": not self._draining,
         }
         for name, check in self._checks.items():
