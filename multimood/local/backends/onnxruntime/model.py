@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 Feed = dict[str, NDArray[Any]]
 
+_ROWS = "rows_per_run"
+"""Ours alone: on a CPU, few large rows at a time stay in its caches."""
 _SHRINK = "memory.enable_memory_arena_shrinkage"
 
 
@@ -30,10 +32,14 @@ class TritonPythonModel:
         self._inputs = [one["name"] for one in config["input"]]
         self._outputs = [one["name"] for one in config["output"]]
         self._batches = config["max_batch_size"] > 0
-        self._run = _run_options(config.get("parameters", {}))
+        parameters = config.get("parameters", {})
+        self._rows = int(parameters[_ROWS]["string_value"]) if _ROWS in parameters and self._batches else 0
+        if args["model_instance_kind"] == "GPU":
+            self._rows = 0
+        self._options = _run_options(parameters)
         self._session = onnxruntime.InferenceSession(
             str(Path(args["model_repository"]) / args["model_version"] / file),
-            _options(config.get("parameters", {})),
+            _session_options(parameters),
             providers=_providers(args),
         )
 
@@ -53,14 +59,27 @@ class TritonPythonModel:
     def _together(self, feeds: Sequence[Feed]) -> list[Any]:
         joined = {name: np.concatenate([feed[name] for feed in feeds]) for name in self._inputs}
         ends = np.cumsum([len(feed[self._inputs[0]]) for feed in feeds])[:-1]
-        outputs = [np.split(output, ends) for output in self._session.run(self._outputs, joined, self._run)]
+        outputs = [np.split(output, ends) for output in self._run(joined)]
         return [self._response(rows) for rows in zip(*outputs, strict=True)]
 
     def _alone(self, feed: Feed) -> Any:
         try:
-            return self._response(self._session.run(self._outputs, feed, self._run))
+            return self._response(self._run(feed))
         except _failures() as error:
             return pb_utils.InferenceResponse(error=_refusal(error, feed))
+
+    def _run(self, feed: Feed) -> list[NDArray[Any]]:
+        """Run the graph, on so many rows at a time as its configuration says."""
+        count = len(feed[self._inputs[0]])
+        if not 0 < self._rows < count:
+            return list(self._session.run(self._outputs, feed, self._options))
+        pieces = [
+            self._session.run(
+                self._outputs, {name: array[at : at + self._rows] for name, array in feed.items()}, self._options
+            )
+            for at in range(0, count, self._rows)
+        ]
+        return [np.concatenate(rows) for rows in zip(*pieces, strict=True)]
 
     def _response(self, values: Sequence[NDArray[Any]]) -> Any:
         return pb_utils.InferenceResponse(
@@ -82,7 +101,7 @@ def _refusal(error: Exception, feed: Feed) -> Any:
     return pb_utils.TritonError(f"the graph cannot be run on {shapes}", pb_utils.TritonError.INVALID_ARG)
 
 
-def _options(parameters: Mapping[str, Mapping[str, str]]) -> Any:
+def _session_options(parameters: Mapping[str, Mapping[str, str]]) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what a request did wrong is answered, without its values
     for name, option in (
