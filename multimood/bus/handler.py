@@ -99,7 +99,7 @@ class Handler:
             await self._executor.submit(event.key, (delivery, event))
 
     def reset(self) -> None:
-        """Drop what waits; what runs ends, and its output is recognised when the record comes again."""
+        """Drop what waits; what runs ends, and says nothing unless it was just saying it."""
         self._executor.drop_waiting()
 
     async def drain(self, grace_s: float) -> None:

@@ -17,7 +17,7 @@ from multimood.bus.sender import answers
 from multimood.clock import now_us
 from multimood.errors import InvalidEventError, UnavailableError
 from multimood.settings import KafkaSettings
-from multimood.topics import BY_NAME, Topic
+from multimood.topics import Topic
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +145,7 @@ class Follower:
     ) -> None:
         self._settings = settings
         self._names = [topic.name for topic in topics] + ([t.dead_letters for t in topics] if dead_letters else [])
+        self._topics = {topic.name: topic for topic in topics}
         self._dead = {topic.dead_letters: topic for topic in topics}
         self._since_s = since_s
         self._reader: AIOKafkaConsumer | None = None
@@ -227,7 +228,7 @@ class Follower:
                 utterance_id=header(record.headers, "ce_subject"),
             )  # fmt: skip
         try:
-            event = decode(BY_NAME[record.topic], record.value, record.headers, record.key, now_us())
+            event = decode(self._topics[record.topic], record.value, record.headers, record.key, now_us())
         except InvalidEventError:
             return None
         return Received(event.topic, event.message, event.id, key=event.key.decode())

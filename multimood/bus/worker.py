@@ -93,8 +93,10 @@ class Worker:
         self._failed = asyncio.Event()
         self._draining = False
         self._reading_back = asyncio.Lock()
+        self._recovered: set[tuple[int, int]] = set()
+        """Assignments and partition numbers that were read back."""
         self._owed: set[int] = set()
-        """Partition numbers of this assignment that were not read back yet."""
+        """Partition numbers of this assignment that were not."""
         self._taking_over: asyncio.Task[None] | None = None
         self._heads: dict[TP, tuple[int, float]] = {}
         self._tail = PartitionTail(self.settings.kafka)
@@ -267,14 +269,16 @@ class Worker:
     async def _recover(self, epoch: int, partition: int) -> None:
         """Before the first record of a partition: learn what was published for it by whoever had it before us."""
         consumer: BatchConsumer = self._app.consumer
+        mark = (epoch, partition)
         async with self._reading_back:
-            while partition in self._owed and epoch == consumer.epoch and not self._stopping:
+            while mark not in self._recovered and epoch == consumer.epoch and not self._stopping:
                 try:
                     await self._read_back(partition)
                 except (KafkaError, OSError) as error:
                     logger.warning("reading back waits for the broker", extra={"cause": code_of(error)})
                     await asyncio.sleep(PAUSE_S)
                 else:
+                    self._recovered = {done for done in self._recovered if done[0] == epoch} | {mark}
                     if epoch == consumer.epoch:
                         self._owed.discard(partition)
 
