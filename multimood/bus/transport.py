@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 COMMIT_S: Final = 5.0
 COMMIT_ON_REVOKE_S: Final = 2.0
+FETCH_WAIT_MS: Final = 500
+"""How long the broker keeps a fetch that finds nothing. It answers a connection's requests in order, so what else is
+asked meanwhile waits as long."""
 POLL_S: Final = 1.0
 POLL_FULL_S: Final = 0.02
 """How soon a partition that was full is looked at again."""
@@ -49,6 +52,11 @@ class Batch:
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust has no setting for it
+        return consumer
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit; a broker that cannot take it now is asked again at the next interval instead of ending the worker."""
         consumer, assigned = self._ensure_consumer(), self.assignment()
@@ -165,7 +173,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Take fetched records, unless they do not follow on or the flow stopped: then they are fetched again."""
         epoch = self.epoch
         try:
-            expected = await self._next_offset(tp)
+            expected = await self._next_offset(tp, records[0].offset)
         except KafkaError:
             self._dropped.add(tp)
             return
@@ -212,13 +220,16 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             if taken:
                 await self.inbox.put(Batch(self.epoch, tp, taken, tracker))
 
-    async def _next_offset(self, tp: TP) -> int:
+    async def _next_offset(self, tp: TP, found: int | None = None) -> int:
+        """Where the next record should be; `found` is where one is."""
         if tp in self._expected:
             return self._expected[tp]
-        committed = self._committed_offset[tp]
-        earliest: int = (await self.earliest_offsets(tp))[tp]
+        committed = int(self._committed_offset[tp] or 0)
+        if found is not None and found <= committed:
+            return committed  # as nearly always: nothing needs to be asked
         # A committed offset below the earliest was overtaken by retention: those records no longer exist.
-        return earliest if committed is None else max(int(committed), earliest)
+        earliest: int = (await self.earliest_offsets(tp))[tp]
+        return max(committed, earliest)
 
     # --- committing ------------------------------------------------------------------------------------------------
 
