@@ -36,6 +36,13 @@ class Progress:
     pieces: int = 0
     """Pieces that have left."""
 
+    def take(self, piece: Piece) -> None:
+        """Note what a piece of the model's says beside its text."""
+        if piece.text and not self.first_token_at_us:
+            self.first_token_at_us = now_us()
+        self.prompt_tokens, self.completion_tokens = piece.prompt_tokens, piece.completion_tokens
+        self.model_version = piece.model_version
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -87,22 +94,19 @@ class Writing:
         return Written(text, text[self._draft.sent :])
 
     async def _read(self, pieces: AsyncGenerator[Piece, None], clock: HopClock) -> None:
-        progress, draft = self._progress, self._draft
+        draft = self._draft
         try:
-            async with aclosing(pieces):
-                while not draft.full:
-                    with clock.model():
-                        piece = await anext(pieces)
-                    if piece.text and not progress.first_token_at_us:
-                        progress.first_token_at_us = now_us()
-                    progress.prompt_tokens, progress.completion_tokens = piece.prompt_tokens, piece.completion_tokens
-                    progress.model_version = piece.model_version
-                    draft.add(piece.text)
-                    draft.scarce = piece.completion_tokens >= self._scarce_from
-                    self._more.set()
-                    if piece.finish:
-                        self._cut = piece.finish != "stop"
-                        return
+            # All of it is the model's time: it writes on while the guard looks and pieces are sent.
+            with clock.model():
+                async with aclosing(pieces):
+                    async for piece in pieces:
+                        self._progress.take(piece)
+                        draft.add(piece.text)
+                        draft.scarce = piece.completion_tokens >= self._scarce_from
+                        self._more.set()
+                        self._cut = piece.finish not in {"", "stop"}
+                        if piece.finish or draft.full:
+                            return
         except UnavailableError:
             # What is finished of it is worth more to the person than a vetted excuse.
             if not draft.has_sentence:
