@@ -177,7 +177,7 @@ async def test_mistakes_are_told(writer: Writer) -> None:
     assert (result.exit_code, "multimood topics ls" in result.output) == (1, True)
 
 
-@pytest.mark.parametrize("command", [("ls",), ("replay", "--all")])
+@pytest.mark.parametrize("command", [("replay", "--all")])
 def test_without_a_broker_it_says_so(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = f"{HOST}:{assign(['nobody'])['nobody']}"
     monkeypatch.setenv("MULTIMOOD_KAFKA_BROKERS", nobody)

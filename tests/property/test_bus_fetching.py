@@ -173,7 +173,8 @@ def test_everything_arrives_in_order_and_nothing_is_taken_for_done(seed: int, re
     async def scenario() -> None:
         for step in range(4000):
             await consumer._step()
-            service.take()
+            if broker.chance.random() < 0.7:  # else batches lie in the inbox when the partitions go
+                service.take()
             service.do_one()
             if broker.chance.random() < 0.2:
                 await consumer.commit()
