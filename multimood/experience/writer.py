@@ -121,7 +121,8 @@ class LogWriter:
         try:
             while opened.waiting:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(opened.full.wait(), self._flush_s)
+                    async with asyncio.timeout(self._flush_s):  # not wait_for: Python 3.11's may swallow `close`
+                        await opened.full.wait()
                 opened.full.clear()
                 taken, opened.waiting = opened.waiting, []
                 await self._write(key, taken)
