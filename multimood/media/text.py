@@ -25,7 +25,7 @@ class TextTokenizer:
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as fault:  # the Rust binding raises nothing narrower
-            raise ConfigurationError(f"no tokenizer can be read from {path}: run `multimood models fetch`") from fault
+            raise ConfigurationError(f"no tokenizer can be read from {path}: run `make setup`") from fault
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(LENGTHS[-1])
 

@@ -95,7 +95,7 @@ async def test_a_turn_in_text_sound_and_film_is_replied_to_scored_and_logged(
     # the experience row of the same utterance tells the same
     row = await row_of(stack, said.utterance_id, tmp_path)
     assert row["conversation_id"] == said.conversation_id
-    assert row["reply"] == account.reply.text
+    assert row["reply_text"] == account.reply.text
     assert row["chosen"] == decision.chosen
     assert row["propensity"] == pytest.approx(decision.propensity)
     assert row["policy_version"] == decision.policy_version
