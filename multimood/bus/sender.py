@@ -36,6 +36,9 @@ REFUSED: Final = (
 """What the broker says of a record that it will never take. Anything else is about the broker or about us."""
 PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 5.0
+BATCH_BYTES: Final = 1 << 18
+"""Room for what hundreds send to one partition at once. In the client's default of 16 KiB each batch that leaves wakes
+all of them, to find it full again."""
 STOP_S: Final = 3.0
 ANSWER_S: Final = 3.0
 ROOM: Final = 1 << 20
@@ -49,6 +52,8 @@ class Sender:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
+        self._refused = asyncio.Lock()
+        """One refused record at a time is sent again, by a producer of its own."""
         self._dropped: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -77,15 +82,22 @@ class Sender:
         size = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, headers)
         if size > limit:
             raise UnsendableError(f"a record for {topic} has {size} bytes; at most {limit} are accepted")
-        pause = PAUSE_S
+        pause, alone = PAUSE_S, False
         while True:
             producer: AIOKafkaProducer | None = None
             try:
-                producer = await self._connected()
-                await producer.send_and_wait(topic, value, key, partition, headers=headers)
+                async with self._refused if alone else contextlib.nullcontext():
+                    producer = await (self._start_one(1) if alone else self._connected())
+                    try:
+                        await producer.send_and_wait(topic, value, key, partition, headers=headers)
+                    finally:
+                        if alone:
+                            await _stop(producer)
             except REFUSED as error:
+                if alone:
+                    raise UnsendableError(f"{topic} refused a record: {type(error).__name__}") from None
+                alone = True  # it may have been another one of the same batch
                 self._drop(producer)
-                raise UnsendableError(f"{topic} refused a record: {type(error).__name__}") from None
             except (KafkaError, OSError) as error:
                 if not getattr(error, "retriable", False):
                     self._drop(producer)
@@ -98,19 +110,23 @@ class Sender:
     async def _connected(self) -> AIOKafkaProducer:
         async with self._connecting:
             if self._producer is None:
-                producer = AIOKafkaProducer(
-                    bootstrap_servers=self._settings.brokers,
-                    acks="all",
-                    enable_idempotence=True,
-                    max_request_size=self._settings.max_message_bytes + ROOM,
-                )
-                try:
-                    await producer.start()
-                except BaseException:
-                    await _stop(producer)
-                    raise
-                self._producer = producer
+                self._producer = await self._start_one(BATCH_BYTES)
             return self._producer
+
+    async def _start_one(self, batch_bytes: int) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.brokers,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=batch_bytes,
+            max_request_size=self._settings.max_message_bytes + ROOM,
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await _stop(producer)
+            raise
+        return producer
 
     def _drop(self, producer: AIOKafkaProducer | None) -> None:
         if producer is None or producer is not self._producer:

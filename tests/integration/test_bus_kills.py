@@ -54,7 +54,9 @@ async def talk(brokers: str, run: str, until: asyncio.Event) -> int:
     async with Writer(brokers) as writer:
         while not until.is_set():
             conversation = chance.randrange(CONVERSATIONS)
-            futures.append(await writer.begin(said, utterance(run, conversation, sent)))
+            # Some take long, so that there is always something half done, and acknowledged offsets have gaps.
+            text = "slow:0.4" if chance.random() < 0.05 else ""
+            futures.append(await writer.begin(said, utterance(run, conversation, sent, text)))
             sent += 1
             await asyncio.sleep(0.004)
         await asyncio.gather(*futures)
@@ -68,6 +70,8 @@ async def kill_them(workers: list[Service]) -> list[str]:
         await asyncio.sleep(GAP_S)
         number, blow = chance.randrange(WORKERS), chance.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM))
         victim = workers[number]
+        while blow is signal.SIGTERM and not victim.checks("/healthz"):  # too young to listen to anything
+            await asyncio.sleep(0.2)
         victim.send(blow)
         code = await asyncio.to_thread(victim.wait, 20)
         assert code == (-signal.SIGKILL if blow is signal.SIGKILL else 0), victim.tail()

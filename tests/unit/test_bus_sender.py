@@ -32,6 +32,7 @@ class Producer:
     start_failures: ClassVar[list[BaseException]]
     send_failures: ClassVar[list[BaseException]]
     hangs: ClassVar[bool]
+    refuses: ClassVar[bytes]
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -55,6 +56,8 @@ class Producer:
         if Producer.hangs:
             await asyncio.sleep(60)
         await asyncio.sleep(0)
+        if Producer.refuses and (value == Producer.refuses or self.options["max_batch_size"] > 1):
+            raise MessageSizeTooLargeError  # the batch, with whatever else is in it
         if self.broken:
             raise OutOfOrderSequenceNumber
         if Producer.send_failures:
@@ -65,6 +68,7 @@ class Producer:
 @pytest.fixture(autouse=True)
 def _producers(monkeypatch: pytest.MonkeyPatch) -> None:
     Producer.made, Producer.start_failures, Producer.send_failures, Producer.hangs = [], [], [], False
+    Producer.refuses = b""
     monkeypatch.setattr(sender, "AIOKafkaProducer", Producer)
     monkeypatch.setattr(sender, "PAUSE_S", 0.001)
     monkeypatch.setattr(sender, "LONGEST_PAUSE_S", 0.002)
@@ -98,18 +102,28 @@ async def test_whatever_is_about_the_broker_is_waited_out(error: Exception) -> N
 
 
 @pytest.mark.parametrize(
-    ("error", "producers"), [(KafkaConnectionError, 1), (OutOfOrderSequenceNumber, 2), (MessageSizeTooLargeError, 2)]
+    ("error", "producers"), [(KafkaConnectionError, 1), (OutOfOrderSequenceNumber, 2), (MessageSizeTooLargeError, 3)]
 )
 async def test_a_producer_that_lost_its_count_is_replaced(error: Callable[[], Exception], producers: int) -> None:
     one = Sender(KafkaSettings())
     Producer.send_failures = [error()]
-    if error is MessageSizeTooLargeError:
-        with pytest.raises(UnsendableError, match="topic refused a record: MessageSizeTooLargeError"):
-            await send(one)
+    await send(one)
     await send(one)
     await asyncio.sleep(0)
     assert len(Producer.made) == producers
-    assert [producer.stopped for producer in Producer.made[:-1]] == [True] * (producers - 1)
+    assert Producer.made[0].stopped == (producers > 1)
+    assert sum(len(producer.sent) for producer in Producer.made) == 2
+
+
+async def test_what_is_refused_alone_too_can_never_be_sent_and_the_others_of_its_batch_can() -> None:
+    one = Sender(KafkaSettings())
+    Producer.refuses = b"large"
+    results = await asyncio.gather(*(send(one, value) for value in (b"a", b"large", b"b")), return_exceptions=True)
+    assert [type(result) for result in results] == [type(None), UnsendableError, type(None)]
+    assert str(results[1]) == "topic refused a record: MessageSizeTooLargeError"
+    alone = [producer for producer in Producer.made if producer.options["max_batch_size"] == 1]
+    assert len(alone) == 3
+    assert all(producer.stopped for producer in alone)
 
 
 async def test_many_that_fail_together_get_one_new_producer() -> None:
