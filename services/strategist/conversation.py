@@ -4,6 +4,7 @@ A state is a `pb.Conversation`. It is changed by decisions and replies only, and
 a state never holds more than Kafka does. Either may come twice, in any order, or again years later.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,8 @@ from multimood.contracts.v1 import events_pb2 as pb
 from multimood.history import history_vector
 
 ELLIPSIS: Final = " … "
+MOST_EARLY: Final = 8
+"""Answers that are kept until their utterance comes: a person in a crisis may write on before we have caught up."""
 
 
 def history_of(state: pb.Conversation | None) -> NDArray[np.float32]:
@@ -29,9 +32,9 @@ def has_turn(state: pb.Conversation | None, utterance_id: str, role: pb.Role) ->
 
 
 def dialogue_with(state: pb.Conversation | None, turn: pb.Turn, most: int) -> list[pb.Turn]:
-    """The last `most` turns, the person's present one last; an answer to it that was already given is left out."""
-    before = [] if state is None else [old for old in state.turns if old.utterance_id != turn.utterance_id]
-    return [*before, turn][-most:]
+    """The last `most` turns, the person's present one last; answers to what has not come yet are left out."""
+    spoken, _ = _spoken(() if state is None else state.turns)
+    return [*spoken, turn][-most:]
 
 
 def continues(state: pb.Conversation | None, decision: pb.Decision) -> bool:
@@ -53,14 +56,14 @@ def after_decision(state: pb.Conversation | None, decision: pb.Decision, most: i
     utterance_id = decision.context.utterance_id
     if has_turn(state, utterance_id, pb.ROLE_USER) or not decision.dialogue:
         return None
-    # Of a conversation that is not known the decision itself tells what was said before.
-    turns = list(decision.dialogue[:-1] if state is None else state.turns)
+    spoken, early = _spoken(() if state is None else state.turns)
+    if state is None:  # then the decision itself tells what was said before
+        spoken, _ = _spoken(decision.dialogue[:-1])
     # A reply may have come first: the sentinel does not wait for us.
-    place = next((number for number, turn in enumerate(turns) if turn.utterance_id == utterance_id), len(turns))
-    turns.insert(place, decision.dialogue[-1])
+    spoken += [decision.dialogue[-1], *(turn for turn in early if turn.utterance_id == utterance_id)]
     return pb.Conversation(
         context=decision.context,
-        turns=turns[-most:],
+        turns=_trimmed(spoken, [turn for turn in early if turn.utterance_id != utterance_id], most),
         steps=max(decision.step + 1, 0 if state is None else state.steps),
         emotion=decision.user_emotion,
         strategy=decision.chosen,
@@ -71,7 +74,7 @@ def after_decision(state: pb.Conversation | None, decision: pb.Decision, most: i
 def after_reply(state: pb.Conversation | None, reply: pb.Reply, most: int, chars: int) -> pb.Conversation | None:
     """The state once this reply is durable; None when it knows of it already.
 
-    The reply stands after what it answers, whatever was said since; before its utterance has come, at the end.
+    The reply stands after what it answers, whatever was said since; before its utterance has come, it waits at the end.
     """
     utterance_id = reply.context.utterance_id
     if has_turn(state, utterance_id, pb.ROLE_SYSTEM):
@@ -82,13 +85,37 @@ def after_reply(state: pb.Conversation | None, reply: pb.Reply, most: int, chars
     changed = pb.Conversation(context=reply.context)
     if state is not None:
         changed.CopyFrom(state)
-    turns = list(changed.turns)
-    place = next((number + 1 for number, turn in enumerate(turns) if turn.utterance_id == utterance_id), len(turns))
-    turns.insert(place, answer)
+    spoken, early = _spoken(changed.turns)
+    place = next((number for number, turn in enumerate(spoken, 1) if turn.utterance_id == utterance_id), None)
+    if place is None:
+        early.append(answer)
+    else:
+        spoken.insert(place, answer)
+    turns = _trimmed(spoken, early, most)
     del changed.turns[:]
-    changed.turns.extend(turns[-most:])
+    changed.turns.extend(turns)
     changed.revision = _revision(state, reply)
     return changed
+
+
+def _spoken(turns: Iterable[pb.Turn]) -> tuple[list[pb.Turn], list[pb.Turn]]:
+    """What was said in order, and the answers whose utterance has not come."""
+    heard: set[str] = set()
+    spoken: list[pb.Turn] = []
+    early: list[pb.Turn] = []
+    for turn in turns:
+        if turn.role == pb.ROLE_USER:
+            heard.add(turn.utterance_id)
+        (spoken if turn.utterance_id in heard else early).append(turn)
+    return spoken, early
+
+
+def _trimmed(spoken: list[pb.Turn], early: list[pb.Turn], most: int) -> list[pb.Turn]:
+    """At most `most` turns of what was said: an utterance leaves with its answer, which else would seem early."""
+    first = max(0, len(spoken) - most)
+    while 0 < first < len(spoken) and spoken[first].utterance_id == spoken[first - 1].utterance_id:
+        first += 1
+    return [*spoken[first:], *early[-MOST_EARLY:]]
 
 
 def shortened(text: str, most: int) -> str:

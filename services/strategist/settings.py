@@ -29,7 +29,7 @@ class StrategistSettings(BaseSettings):
     vetted_inference_s: float = Field(default=0.15, gt=0)
     """The same where the reply is a vetted one anyway (a crisis, no verdict): the model gets one attempt, no more."""
 
-    turns: int = Field(default=12, ge=2, le=64)
+    turns: int = Field(default=12, ge=2, le=48)
     """Turns of the dialogue that are remembered and handed on, the person's and the system's together."""
     turn_chars: int = Field(default=2_000, ge=64, le=4_000)
     """Characters of a turn that are kept: of a longer one the beginning and, twice as much, the end."""

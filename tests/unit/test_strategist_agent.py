@@ -18,6 +18,7 @@ from services.strategist.settings import StrategistSettings
 pytestmark = pytest.mark.unit
 
 CANARY = "zq-canary"
+OURS = (topics.DECISION, topics.CONVERSATION)
 HISTORY_EMOTION = slice(0, 8)
 
 
@@ -233,15 +234,18 @@ async def test_conversations_do_not_wait_for_each_other() -> None:
     assert len(log.of(topics.DECISION)) == 20
 
 
-async def test_records_stay_far_below_a_record_s_limit() -> None:
+async def test_records_stay_below_a_record_s_limit_with_the_largest_settings() -> None:
     log = Log()
-    life = Life(log, Fusion(), StrategistSettings(turns=64, turn_chars=4_000))
-    for number in range(40):
-        await life.take(features(f"u{number}", "\U0001f622" * 20_000))
-        await life.take(reply(f"u{number}", "\U0001f622" * 20_000))
-    largest = max(len(record.value) for topic, _, record in log.records if topic is not topics.FEATURES)
-    assert 900_000 < 64 * 4_000 * 4 <= 1_024_000
-    assert largest < topics.DECISION.max_message_bytes
+    life = Life(log, Fusion(), StrategistSettings(turns=48, turn_chars=4_000))
+    tears = "\U0001f622" * 20_000
+    for number in range(30):
+        await life.take(features(f"u{number}", tears))
+        await life.take(reply(f"u{number}", tears))
+    for number in range(100, 120):
+        await life.take(reply(f"u{number}", tears))
+    sizes = {topic: max(len(record.value) for at, _, record in log.records if at is topic) for topic in OURS}
+    assert sizes[topics.CONVERSATION] > 850_000, "as large as they get"
+    assert max(sizes.values()) < 0.9 * topics.DECISION.max_message_bytes
 
 
 async def test_no_word_that_was_said_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -288,6 +288,28 @@ def test_replies_find_their_place_whenever_they_come() -> None:
     assert said(state) == [("P", "u0"), ("S", "u0"), ("P", "u1"), ("S", "u1"), ("P", "u2")]
 
 
+def test_many_early_replies_push_nothing_out_and_are_no_part_of_what_was_said() -> None:
+    state = after_reply(after_decision(None, decision("u0", None), 6), reply("u0"), 6, 100)
+    for number in range(1, 30):
+        state = after_reply(state, reply(f"u{number}"), 6, 100)
+    assert said(state)[:2] == [("P", "u0"), ("S", "u0")]
+    assert state is not None
+    assert len(state.turns) < 12
+    later = decision("u28", state)
+    assert [turn.utterance_id for turn in later.dialogue] == ["u0", "u0", "u28"]
+    state = after_decision(state, later, 6)
+    assert said(state)[:4] == [("P", "u0"), ("S", "u0"), ("P", "u28"), ("S", "u28")]
+    assert ("S", "u29") in said(state)
+
+
+def test_an_utterance_leaves_with_its_answer() -> None:
+    state = None
+    for number in range(2):
+        state = after_decision(state, decision(f"u{number}", state), 3)
+        state = after_reply(state, reply(f"u{number}"), 3, 100)
+    assert said(state) == [("P", "u1"), ("S", "u1")], "an answer left behind would seem to be early"
+
+
 def test_a_conversation_keeps_its_last_turns() -> None:
     state = None
     for number in range(9):
