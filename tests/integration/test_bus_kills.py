@@ -70,7 +70,7 @@ async def kill_them(workers: list[Service]) -> list[str]:
         await asyncio.sleep(GAP_S)
         number, blow = chance.randrange(WORKERS), chance.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM))
         victim = workers[number]
-        while blow is signal.SIGTERM and not victim.checks("/healthz"):  # too young to listen to anything
+        while blow is signal.SIGTERM and not victim.checks("/healthz"):  # noqa: ASYNC110 - too young to listen
             await asyncio.sleep(0.2)
         victim.send(blow)
         code = await asyncio.to_thread(victim.wait, 20)
