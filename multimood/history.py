@@ -40,9 +40,9 @@ _PLACE: Final = MappingProxyType(
 def history_vector(emotion: Mapping[str, float], strategy: str, step: int, *, previous: bool) -> NDArray[np.float32]:
     """Describe the turns before this one: float32 [20].
 
-    `emotion` is the fused distribution of the person's previous turn (empty: nothing was perceived), `strategy` what was
-    chosen after it, in either taxonomy (empty: a vetted reply was sent), `step` the number of the present turn, from 0,
-    and `previous` whether there was one before it.
+    `emotion` is the fused distribution of the person's previous turn (empty: nothing was perceived), `strategy` what
+    was chosen after it, in either taxonomy (empty: a vetted reply was sent), `step` the number of the present turn,
+    from 0, and `previous` whether there was one before it.
     Layout: 8 emotions, one-hot of 10 strategies, min(step, 20) / 20, `previous`.
 
     Raises:

@@ -1,0 +1,97 @@
+"""`multimood train`: the project's own models, from labelled data, one command a model."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from multimood.errors import MultimoodError
+from multimood.local.places import checkout
+
+app = typer.Typer(no_args_is_help=True)
+
+REMEDY = "training needs its own environment: run `make train-env`, then `.venv-train/bin/multimood train ...`"
+
+DataOption = Annotated[Path, typer.Option("--data", help="Folder with text/, audio/, av/, face/, dialogue/.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Where model and card go; by default into the project.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="The same data and seed give the same model.")]
+
+
+@app.command("fusion")
+def fusion(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> None:
+    """Emotion, intensity, stage and strategy from the encoders' vectors."""
+    with _explained():
+        from multimood.training.encoders import Places  # noqa: PLC0415 - see REMEDY
+        from multimood.training.fusion import run  # noqa: PLC0415 - see REMEDY
+
+        root = checkout()
+        places = Places(*(root / path for path in (run.PLACES.models, run.PLACES.tokenizer, run.PLACES.cache)))
+        card = run.train(data, out or root / run.OUT, seed, places=places, report=_reporter())
+    for row in (*card.rows, *card.pairs):
+        s = row.score
+        typer.echo(
+            f"{row.what:40} {row.modalities:12} {row.corpus:12} n {s.n:5}  "
+            f"accuracy {s.accuracy:.3f} (majority {s.majority_accuracy:.3f})  "
+            f"macro F1 {s.macro_f1:.3f} ({s.majority_macro_f1:.3f})  "
+            f"weighted F1 {s.weighted_f1:.3f} ({s.majority_weighted_f1:.3f})"
+        )
+
+
+@app.command("crisis")
+def crisis(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> None:
+    """The classifier of crisis language that stands beside the rules."""
+    with _explained():
+        from multimood.training import crisis as training  # noqa: PLC0415 - see REMEDY
+
+        _reporter()("training the crisis classifier: some minutes")
+        metrics = training.train(data, out or _assets(), seed)
+    _show(metrics)
+
+
+@app.command("empathy")
+def empathy(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> None:
+    """The judge of how much empathy a reply shows."""
+    with _explained():
+        from multimood.training import empathy as training  # noqa: PLC0415 - see REMEDY
+
+        _reporter()("training the empathy head: some minutes")
+        root = checkout()
+        encoder, tokenizer = root / training.ENCODER, root / training.TOKENIZER
+        metrics = training.train(data, out or _assets(), seed, encoder, tokenizer)
+    _show(metrics)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say what is missing and what to do about it instead of a traceback."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.partition(".")[0] == "multimood":
+            raise
+        typer.echo(f"error: {error.name} is not installed; {REMEDY}", err=True)
+        raise typer.Exit(1) from None
+    except MultimoodError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _assets() -> Path:
+    return checkout() / "multimood" / "assets"
+
+
+def _reporter() -> Callable[[str], None]:
+    begun = time.monotonic()
+    return lambda line: typer.echo(f"[{time.monotonic() - begun:4.0f} s] {line}", err=True)
+
+
+def _show(metrics: Mapping[str, Any], indent: str = "") -> None:
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            typer.echo(f"{indent}{name}")
+            _show(value, indent + "  ")
+        else:
+            typer.echo(f"{indent}{name}: {value:.3f}" if isinstance(value, float) else f"{indent}{name}: {value}")

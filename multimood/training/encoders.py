@@ -1,0 +1,194 @@
+"""The project's own encoders, run here by onnxruntime on one core, their vectors kept on disk.
+
+What a service does before it calls Triton is done here by the same code (multimood.media), so that a head is trained on
+what it will be served.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import av
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from multimood.errors import NotFoundError
+from multimood.media import audio
+from multimood.media.limits import MediaLimits
+from multimood.media.text import LENGTHS
+
+Floats = NDArray[np.float32]
+Report = Callable[[str], None]
+T = TypeVar("T")
+
+AUDIO_LAYER: Final = 1
+"""Which of the audio encoder's layers is the embedding: the audio_encoder service's default."""
+FACE_SIZES: Final = (160, 120, 200)
+"""A cropped face is shown to the detector in a white frame at these sizes in turn, in pixels, until it is found."""
+FRAME: Final = 448
+_BATCH: Final = 32
+_FRAMES: Final = 16
+_TELL_EVERY: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where graphs and tokenizer are, and where vectors are kept."""
+
+    models: Path
+    tokenizer: Path
+    cache: Path
+
+    def graph(self, model: str) -> Path:
+        """Path of a model's graph.
+
+        Raises:
+            NotFoundError: it is not there.
+        """
+        return _there(self.models / model / "1" / "model.onnx")
+
+
+def embed_texts(places: Places, texts: Sequence[str], report: Report) -> Floats:
+    """Embed texts: float32 [n, 384], of unit length; cut after 256 tokens, as the service does.
+
+    Raises:
+        NotFoundError: the graph or the tokenizer is not there.
+    """
+    graph, tokenizer = places.graph("text_encoder"), _there(places.tokenizer)
+
+    def make() -> Floats:
+        session, reader = open_graph(graph), Tokenizer.from_file(str(tokenizer))
+        reader.enable_truncation(LENGTHS[-1])
+        reader.enable_padding()
+        found: list[Floats] = []
+        order = sorted(range(len(texts)), key=lambda number: len(texts[number]))  # like lengths together: less padding
+        for numbers in _told(_batches(order, _BATCH), len(texts), "texts embedded", report):
+            encoded = reader.encode_batch([texts[number] for number in numbers])
+            ids = np.array([item.ids for item in encoded], np.int64)
+            mask = np.array([item.attention_mask for item in encoded], np.int64)
+            found.append(session.run(None, {"input_ids": ids, "attention_mask": mask})[0])
+        vectors = np.empty((len(texts), found[0].shape[1]), np.float32)
+        vectors[order] = np.concatenate(found)
+        return vectors
+
+    return _cached(places, "text", (graph, tokenizer), texts, make)
+
+
+def embed_sounds(places: Places, root: Path, paths: Sequence[str], report: Report) -> Floats:
+    """Embed speech files: float32 [n, 768], mean and standard deviation over time of one encoder layer.
+
+    Raises:
+        NotFoundError: the graph or a file is not there.
+    """
+    graph = places.graph("audio_encoder")
+
+    def make() -> Floats:
+        session, limits = open_graph(graph), MediaLimits()
+        found = []
+        for path in _told(_batches(paths, 1), len(paths), "sounds embedded", report):
+            wave = audio.decode(_there(root / path[0]).read_bytes(), limits)
+            found.append(session.run(None, {"mel": audio.log_mel(wave)})[0][0, AUDIO_LAYER])
+        return np.stack(found).astype(np.float32)
+
+    return _cached(places, "audio", (graph,), (f"layer {AUDIO_LAYER}", *paths), make)
+
+
+def embed_faces(places: Places, root: Path, paths: Sequence[str], report: Report) -> Floats:
+    """Embed pictures of one face, each as a clip of one frame: float32 [sizes, n, 512], NaN where no face was found.
+
+    The first axis is FACE_SIZES. The second half of a vector, the deviation over the clip's frames, is zero.
+
+    Raises:
+        NotFoundError: the graph or a file is not there.
+    """
+    graph = places.graph("video_encoder")
+
+    def make() -> Floats:
+        session = open_graph(graph)
+        found = []
+        for batch in _told(_batches(paths, _FRAMES), len(paths), "faces embedded", report):
+            pictures = [_picture(_there(root / path)) for path in batch]
+            found.append([_look(session, [_framed(picture, size) for picture in pictures]) for size in FACE_SIZES])
+        mean = np.stack([np.concatenate([batch[size] for batch in found]) for size in range(len(FACE_SIZES))])
+        return np.concatenate([mean, np.where(np.isnan(mean), np.nan, 0.0)], axis=2).astype(np.float32)
+
+    return _cached(places, "face", (graph,), (f"sizes {FACE_SIZES}", *paths), make)
+
+
+def open_graph(path: Path) -> Any:
+    """Open a graph for one core, here and now.
+
+    Raises:
+        NotFoundError: it is not there.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(_there(path)), options, providers=["CPUExecutionProvider"])
+
+
+def _look(session: Any, frames: Sequence[NDArray[np.uint8]]) -> Floats:
+    face, features, _ = session.run(["face", "features", "probs"], {"frames": np.stack(frames)})
+    found: Floats = np.where(face[:, 4:] > 0, features, np.float32(np.nan))
+    return found
+
+
+def _picture(path: Path) -> NDArray[np.uint8]:
+    with av.open(str(path)) as container:
+        picture: NDArray[np.uint8] = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    return picture
+
+
+def _framed(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    scaled = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(width=size, height=size, format="rgb24")
+    frame = np.full((FRAME, FRAME, 3), 255, np.uint8)
+    corner = (FRAME - size) // 2
+    frame[corner : corner + size, corner : corner + size] = scaled.to_ndarray()
+    return frame
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise NotFoundError(f"{path} is not there: run `make setup` for models, and give the folder with audio/, face/")
+    return path
+
+
+def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    rest = iter(items)
+    while batch := tuple(islice(rest, size)):
+        yield batch
+
+
+def _told(batches: Iterable[Sequence[T]], total: int, what: str, report: Report) -> Iterator[Sequence[T]]:
+    done, told = 0, 0
+    for batch in batches:
+        yield batch
+        done += len(batch)
+        if done - told >= _TELL_EVERY or done == total:
+            report(f"{what}: {done:,} of {total:,}")
+            told = done
+
+
+def _cached(
+    places: Places, name: str, files: Sequence[Path], inputs: Sequence[str], make: Callable[[], Floats]
+) -> Floats:
+    """Keep what `make` gives under a name that changes with the encoder's files and the inputs."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for item in inputs:
+        digest.update(hashlib.sha256(item.encode()).digest())
+    target = places.cache / f"{name}-{digest.hexdigest()[:20]}.npy"
+    if target.is_file():
+        kept: Floats = np.load(target)
+        return kept
+    vectors = make()
+    places.cache.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".part.npy")
+    np.save(partial, vectors)
+    partial.replace(target)
+    return vectors
