@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import av
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from multimood.errors import NotFoundError
 from multimood.media import audio
 from multimood.media.limits import MediaLimits
 from multimood.media.text import LENGTHS
+from multimood.training.faces import FACE_SIZES, framed, picture_of
 
 Floats = NDArray[np.float32]
 Report = Callable[[str], None]
@@ -28,9 +28,6 @@ T = TypeVar("T")
 
 AUDIO_LAYER: Final = 1
 """Which of the audio encoder's layers is the embedding: the audio_encoder service's default."""
-FACE_SIZES: Final = (160, 120, 200)
-"""A cropped face is shown to the detector in a white frame at these sizes in turn, in pixels, until it is found."""
-FRAME: Final = 448
 _BATCH: Final = 32
 _FRAMES: Final = 16
 _TELL_EVERY: Final = 2_000
@@ -112,8 +109,8 @@ def embed_faces(places: Places, root: Path, paths: Sequence[str], report: Report
         session = open_graph(graph)
         found = []
         for batch in _told(_batches(paths, _FRAMES), len(paths), "faces embedded", report):
-            pictures = [_picture(_there(root / path)) for path in batch]
-            found.append([_look(session, [_framed(picture, size) for picture in pictures]) for size in FACE_SIZES])
+            pictures = [picture_of(_there(root / path)) for path in batch]
+            found.append([_look(session, [framed(picture, size) for picture in pictures]) for size in FACE_SIZES])
         mean = np.stack([np.concatenate([batch[size] for batch in found]) for size in range(len(FACE_SIZES))])
         return np.concatenate([mean, np.where(np.isnan(mean), np.nan, 0.0)], axis=2).astype(np.float32)
 
@@ -135,20 +132,6 @@ def _look(session: Any, frames: Sequence[NDArray[np.uint8]]) -> Floats:
     face, features, _ = session.run(["face", "features", "probs"], {"frames": np.stack(frames)})
     found: Floats = np.where(face[:, 4:] > 0, features, np.float32(np.nan))
     return found
-
-
-def _picture(path: Path) -> NDArray[np.uint8]:
-    with av.open(str(path)) as container:
-        picture: NDArray[np.uint8] = next(container.decode(video=0)).to_ndarray(format="rgb24")
-    return picture
-
-
-def _framed(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    scaled = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(width=size, height=size, format="rgb24")
-    frame = np.full((FRAME, FRAME, 3), 255, np.uint8)
-    corner = (FRAME - size) // 2
-    frame[corner : corner + size, corner : corner + size] = scaled.to_ndarray()
-    return frame
 
 
 def _there(path: Path) -> Path:

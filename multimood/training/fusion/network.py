@@ -123,12 +123,13 @@ def fit_hidden(x: Floats, task: Task, recipe: Recipe, seed: int) -> Network:
     first = [np.zeros_like(array) for array in parameters]
     second = [np.zeros_like(array) for array in parameters]
     steps, step = recipe.epochs * -(-count // _BATCH), 0
+    warm_up = min(_WARM_UP, steps / 5)
     for _ in range(recipe.epochs):
         order = chance.permutation(count)
         for start in range(0, count, _BATCH):
             step += 1
             rows = order[start : start + _BATCH]
-            rate = recipe.rate * min(1.0, step / _WARM_UP) * (1 + math.cos(math.pi * step / steps)) / 2
+            rate = recipe.rate * min(1.0, step / warm_up) * (1 + math.cos(math.pi * step / steps)) / 2
             for number, slope in enumerate(_slopes(parameters, x[rows], task.rows(rows), recipe, chance)):
                 first[number] = _BETA[0] * first[number] + (1 - _BETA[0]) * slope
                 second[number] = _BETA[1] * second[number] + (1 - _BETA[1]) * slope**2
@@ -145,7 +146,8 @@ def _slopes(
 ) -> list[Floats]:
     """Gradients of the mean weighted cross-entropy, by back-propagation, with dropout."""
     inner, inner_bias, outer, outer_bias = parameters
-    seen = x * (chance.random(x.shape, dtype=np.float32) >= recipe.blanked) / np.float32(1 - recipe.blanked)
+    shown = (chance.random(x.shape, dtype=np.float32) >= recipe.blanked) / np.float32(1 - recipe.blanked)
+    seen = x * shown
     before = seen @ inner + inner_bias
     kept = (chance.random(before.shape, dtype=np.float32) >= recipe.dropout) / np.float32(1 - recipe.dropout)
     hidden = np.maximum(before, 0) * kept
