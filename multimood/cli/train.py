@@ -30,6 +30,8 @@ def fusion(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> Non
         root = checkout()
         places = Places(*(root / path for path in (run.PLACES.models, run.PLACES.tokenizer, run.PLACES.cache)))
         card = run.train(data, out or root / run.OUT, seed, places=places, report=_reporter())
+    if out is None:  # the strategist names the model by this where the graph itself is not at hand
+        (_assets() / "fusion.sha256").write_text(f"{card.digest}\n", encoding="utf-8")
     for row in (*card.rows, *card.pairs):
         s = row.score
         typer.echo(

@@ -1,25 +1,24 @@
 import hashlib
+from importlib.resources import files
 
+from multimood import assets
 from multimood.bus import Worker, WorkerSettings, run_worker
-from multimood.errors import ConfigurationError
 from multimood.inference import InferenceClient
 from multimood.settings import TritonSettings
 from services.strategist.agent import INPUTS, SERVICE, Strategist, processor
 from services.strategist.decision import Policy
 from services.strategist.settings import StrategistSettings
 
+FUSION_DIGEST = "fusion.sha256"
+
 
 def policy_of(own: StrategistSettings) -> Policy:
-    """The policy by settings. Raises ConfigurationError when nobody knows which model decides."""
+    """The policy by settings."""
     digest = own.model_sha256
+    if not digest and own.model_file.is_file():
+        digest = hashlib.sha256(own.model_file.read_bytes()).hexdigest()
     if not digest:
-        try:
-            digest = hashlib.sha256(own.model_file.read_bytes()).hexdigest()
-        except OSError:
-            raise ConfigurationError(
-                f"MULTIMOOD_STRATEGIST_MODEL_FILE={own.model_file} cannot be read: give the served fusion model's "
-                "graph, or its hash as MULTIMOOD_STRATEGIST_MODEL_SHA256"
-            ) from None
+        digest = files(assets).joinpath(FUSION_DIGEST).read_text(encoding="utf-8").strip()
     return Policy(own.taxonomy, own.epsilon, own.model, digest)
 
 

@@ -17,10 +17,11 @@ class StrategistSettings(BaseSettings):
 
     model: str = "fusion"
     """On the Triton server: text, audio, video, present, history -> emotion, intensity, stage, strategies."""
-    model_file: Path = Path("triton_models/fusion/1/model.onnx")
-    """The same model's graph: its hash is part of the policy's version."""
     model_sha256: str = Field(default="", pattern="^([0-9a-f]{64})?$")
-    """The hash itself, where the graph is not at hand."""
+    """SHA-256 of that model's graph: part of the policy's version. Empty: that of the graph found at MODEL_FILE, else
+    of the one this version ships. Restart the service when another model is served."""
+    model_file: Path = Path("triton_models/fusion/1/model.onnx")
+    """Where that graph lies, if it does here."""
 
     inference_s: float = Field(default=2.0, gt=0)
     """Longest a single attempt at the model may take."""
@@ -35,5 +36,5 @@ class StrategistSettings(BaseSettings):
     """Characters of a turn that are kept: of a longer one the beginning and, twice as much, the end."""
     memory_mib: int = Field(default=128, ge=1)
     """Conversations held in memory; beyond it those longest silent are forgotten, and begin anew when they go on."""
-    concurrency: int = Field(default=64, ge=1)
-    """Utterances in work at once, each of another conversation."""
+    concurrency: int = Field(default=256, ge=1)
+    """Utterances in work at once, each of another conversation; high, for when the model hangs, crises must pass."""

@@ -343,7 +343,7 @@ async def test_a_vector_of_another_model_is_left_out(
     assert output(topics.DECISION, decision).id
 
 
-async def test_it_does_not_start_without_knowing_its_model() -> None:
-    code, told = await ends("strategist", MULTIMOOD_STRATEGIST_MODEL_FILE="/nowhere/model.onnx")
+async def test_it_does_not_start_with_settings_that_cannot_work() -> None:
+    code, told = await ends("strategist", MULTIMOOD_STRATEGIST_EPSILON="0")
     assert code == 2
-    assert b"MULTIMOOD_STRATEGIST_MODEL_SHA256" in told
+    assert b"epsilon" in told

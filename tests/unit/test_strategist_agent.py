@@ -1,7 +1,9 @@
 """The strategist on a bus that can break at any record: what is published, in which order, and what a crash leaves."""
 
 import asyncio
+import hashlib
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from strategist_world import POLICY, Fusion, Life, Log, features, record_of, rep
 from multimood import topics
 from multimood.bus.envelope import output
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.errors import ConfigurationError, UnavailableError
+from multimood.errors import UnavailableError
 from multimood.inference import InferenceError
+from multimood.local.places import checkout
 from services.strategist.__main__ import policy_of
 from services.strategist.settings import StrategistSettings
 
@@ -260,12 +263,13 @@ async def test_no_word_that_was_said_is_logged(caplog: pytest.LogCaptureFixture)
     assert all(CANARY not in str(vars(record)) for record in caplog.records)
 
 
-def test_a_policy_needs_the_model_s_hash(tmp_path: object) -> None:
-    with pytest.raises(ConfigurationError, match="MULTIMOOD_STRATEGIST_MODEL_SHA256"):
-        policy_of(StrategistSettings(model_file="/nowhere/model.onnx"))  # type: ignore[arg-type]
-    named = policy_of(StrategistSettings(model_sha256="c" * 64))
-    assert named.model_sha256 == "c" * 64
-    assert policy_of(StrategistSettings()).model_sha256 != named.model_sha256, "the committed model's own"
+def test_the_policy_names_the_model_s_graph(tmp_path: Path) -> None:
+    committed = hashlib.sha256((checkout() / StrategistSettings().model_file).read_bytes()).hexdigest()
+    nowhere, other = tmp_path / "nowhere.onnx", tmp_path / "other.onnx"
+    other.write_bytes(b"another graph")
+    assert policy_of(StrategistSettings(model_file=nowhere)).model_sha256 == committed, "shipped: train it anew"
+    assert policy_of(StrategistSettings(model_file=other)).model_sha256 == hashlib.sha256(b"another graph").hexdigest()
+    assert policy_of(StrategistSettings(model_file=other, model_sha256="c" * 64)).model_sha256 == "c" * 64
 
 
 def test_a_state_record_s_id_changes_with_the_state() -> None:
