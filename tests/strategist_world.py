@@ -17,6 +17,7 @@ from multimood.bus import Bus, Delivery, Output
 from multimood.bus.acks import OffsetTracker
 from multimood.bus.envelope import decode, encode_headers, output
 from multimood.contracts.v1 import events_pb2 as pb
+from multimood.errors import UnavailableError
 from multimood.inference import Inference
 from multimood.taxonomy import EMOTIONS
 from multimood.topics import Topic, key_of
@@ -125,6 +126,9 @@ class Life:
     ) -> None:  # fmt: skip
         self.log, self.fusion = log, fusion
         self.dead = False
+        self.fails_before: set[int] = set()
+        """Outputs, by number, that cannot be sent at the first attempt."""
+        self._attempts = 0
         self.letters: list[tuple[Any, str]] = []
         self._left = dies_before
         self._offset = 0
@@ -157,6 +161,9 @@ class Life:
                 await asyncio.Event().wait()
             self._left -= 1
             await asyncio.sleep(0)
+            self._attempts += 1
+            if self._attempts - 1 in self.fails_before:
+                raise UnavailableError("not now")
             self.log.records.append((out.topic, key_of(out.message.context), record_of(out)))  # type: ignore[attr-defined]
 
     async def _dead_letter(self, delivery: Delivery, error: BaseException, _attempts: int) -> None:

@@ -119,6 +119,17 @@ async def test_a_record_that_could_not_be_sent_is_decided_again_from_the_same_st
     assert [one.step for one in log.of(topics.DECISION)] == [0, 1]
 
 
+@pytest.mark.parametrize("fails_before", [0, 1])
+async def test_what_could_not_be_sent_is_not_taken_for_sent(fails_before: int) -> None:
+    log = Log()
+    life = Life(log, Fusion(), StrategistSettings(retry_budget_s=1.0))
+    life.fails_before = {fails_before}
+    assert await life.take(features("u0"))
+    assert [topic for topic, _, _ in log.records] == [topics.DECISION, topics.CONVERSATION]
+    assert log.of(topics.DECISION)[0].override == pb.OVERRIDE_NONE
+    assert log.of(topics.CONVERSATION)[0].steps == 1
+
+
 async def test_a_recovered_old_decision_does_not_come_in_at_the_end() -> None:
     log = Log()
     settings = StrategistSettings(turns=2)
