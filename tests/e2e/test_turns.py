@@ -165,7 +165,8 @@ async def test_a_duplicate_event_changes_nothing(stack: Stack) -> None:
     await producer.start()
     try:
         for _ in range(3):
-            await producer.send_and_wait(record.topic, record.value, record.key, record.partition, None, record.headers)
+            headers = list(record.headers)
+            await producer.send_and_wait(record.topic, record.value, record.key, record.partition, None, headers)
     finally:
         await producer.stop()
     again = await hold(stack, said)
