@@ -47,9 +47,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
 @pytest.fixture(scope="session")
 def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Triton with every model of the repository."""
-    from multimood.local.triton import TritonServer
-
     from multimood.local.parts import TRITON_PORTS
+    from multimood.local.triton import TritonServer
 
     folder = tmp_path_factory.mktemp("triton")
     log = folder / "triton.log"

@@ -1,7 +1,6 @@
-from multimood.inference import InferenceClient
-
 from multimood import topics
 from multimood.bus import Handler, RetryPolicy, Worker, WorkerSettings, run_worker
+from multimood.inference import InferenceClient
 from multimood.media.limits import MediaLimits
 from multimood.settings import StoreSettings, TritonSettings
 from multimood.store import Store

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from google.protobuf.message import Message
-from multimood.inference import InferenceClient
 from numpy.typing import NDArray
 
 from multimood import encoding, topics
 from multimood.bus import Event, HopClock, Output, output
 from multimood.contracts.v1 import events_pb2 as pb
+from multimood.inference import InferenceClient
 from multimood.media import audio
 from multimood.media.errors import MediaError
 from multimood.media.limits import MediaLimits

@@ -1,7 +1,6 @@
-from multimood.inference import InferenceClient
-
 from multimood import topics
 from multimood.bus import Handler, RetryPolicy, Worker, WorkerSettings, run_worker
+from multimood.inference import InferenceClient
 from multimood.media.text import TextTokenizer
 from multimood.settings import TritonSettings
 from services.text_encoder.encoder import SERVICE, TextEncoder

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Sequence
 
 from google.protobuf.message import Message
-from multimood.inference import InferenceClient
 
 from multimood import encoding, topics
 from multimood.bus import Event, HopClock, Output, output
 from multimood.contracts.v1 import events_pb2 as pb
+from multimood.inference import InferenceClient
 from multimood.media import video
 from multimood.media.errors import MediaError
 from multimood.media.limits import MediaLimits
