@@ -328,5 +328,5 @@ def test_hostile_text_is_tokenised(tokenizer):
 
 
 def test_a_missing_tokenizer_says_what_to_do(tmp_path):
-    with pytest.raises(ConfigurationError, match="multimood models"):
+    with pytest.raises(ConfigurationError, match="make setup"):
         TextTokenizer(tmp_path / "none.json")
