@@ -48,7 +48,7 @@ CANARY = "zq-canary-the-quick-brown-fox"
 
 @pytest.fixture(scope="module")
 def broker(kafka: KafkaServer) -> KafkaSettings:
-    settings = KafkaSettings(brokers=f"127.0.0.1:{kafka.port}", partitions=2)
+    settings = KafkaSettings(brokers=kafka.brokers)
     apply_topics(settings)
     return settings
 

@@ -36,7 +36,7 @@ Start = Callable[..., AbstractAsyncContextManager[Process]]
 
 @pytest.fixture(scope="module")
 def broker(kafka: KafkaServer) -> KafkaSettings:
-    settings = KafkaSettings(brokers=f"127.0.0.1:{kafka.port}", partitions=2)
+    settings = KafkaSettings(brokers=kafka.brokers)
     apply_topics(settings)
     return settings
 

@@ -40,7 +40,7 @@ Start = Callable[..., Process]
 
 @pytest.fixture(scope="module")
 def broker(kafka: KafkaServer) -> KafkaSettings:
-    settings = KafkaSettings(brokers=f"127.0.0.1:{kafka.port}", partitions=2)
+    settings = KafkaSettings(brokers=kafka.brokers)
     apply_topics(settings)
     return settings
 
