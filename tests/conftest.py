@@ -27,9 +27,9 @@ def _run(server: Server, log: Path) -> Iterator[Server]:
         server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    """A broker without topics."""
+    """A broker of the module's own, without topics: a new group reads all there is, and must not find others' records."""
     folder = tmp_path_factory.mktemp("kafka")
     ports = assign(KafkaServer.PORTS)
     log = folder / "kafka.log"

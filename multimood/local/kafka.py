@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -141,8 +142,14 @@ class KafkaServer:
         return config
 
     def _format(self, java: list[str], config: Path) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        argv = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config)]
+        argv = [*java, "kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", str(config)]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
         if done.returncode:
             raise UnavailableError(f"formatting {self._storage} failed: {(done.stderr or done.stdout).strip()[-2000:]}")
+
+
+def cluster_id(random: Callable[[], uuid.UUID] = uuid.uuid4) -> str:
+    """Make an id for a new cluster, in Kafka's spelling. None with a leading dash: its tools take that for an option."""
+    while (made := base64.urlsafe_b64encode(random().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return made

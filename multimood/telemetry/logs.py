@@ -43,7 +43,9 @@ class JsonFormatter(logging.Formatter):
         span = trace.get_current_span().get_span_context()
         if span.is_valid:
             line["trace_id"] = f"{span.trace_id:032x}"
-        line.update((key, value) for key, value in record.__dict__.items() if key not in _STANDARD)
+        for key, value in record.__dict__.items():
+            if key not in _STANDARD:
+                line.setdefault(key, value)  # an extra never hides what a line is about
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = _describe(record.exc_info[1])
         return json.dumps(line, default=str, ensure_ascii=False)

@@ -95,7 +95,7 @@ class Sentinel:
                 _escalation.record((now_us() - event.received_at_us) / 1000)
                 logger.warning(
                     "escalated",
-                    extra={"utterance_id": context.utterance_id, "level": pb.RiskLevel.Name(level)},
+                    extra={"utterance_id": context.utterance_id, "risk": pb.RiskLevel.Name(level)},
                 )
 
 

@@ -6,7 +6,6 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from bus_log import counts, messages_of
@@ -16,6 +15,7 @@ from multimood import topics
 from multimood.client import Client, TurnInput
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import UnavailableError
+from multimood.experience.reader import Bucket, rows
 from multimood.local.services import SERVICES
 from multimood.local.stack import Stack
 
@@ -25,6 +25,7 @@ UTTERANCES = int(os.environ.get("MULTIMOOD_CHAOS_UTTERANCES", "200"))
 CRISIS_EVERY = 10
 SENT_AT_ONCE = 8
 OUTCOME_WITHIN_S = 240.0
+LOGGED_WITHIN_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ async def kill_each_once(system: Stack) -> None:
         await asyncio.to_thread(system.wait_ready, name, restarts=before.restarts + 1)
 
 
-async def outcomes(system: Stack, wanted: set[str], folder: Path) -> tuple[Counter[str], Counter[str]]:
+async def outcomes(system: Stack, wanted: set[str]) -> tuple[Counter[str], Counter[str]]:
     """Wait until every utterance has a reply and a trust record; gives how many of each it has."""
     deadline = asyncio.get_running_loop().time() + OUTCOME_WITHIN_S
     while True:
@@ -97,14 +98,30 @@ async def outcomes(system: Stack, wanted: set[str], folder: Path) -> tuple[Count
         await asyncio.sleep(2)
 
 
+def logged(system: Stack) -> Counter[str]:
+    """How many rows of the experience log each utterance has."""
+    with Bucket(system.s3) as bucket:
+        return Counter(row["utterance_id"] for row in rows(bucket))
+
+
+async def rows_of_all(system: Stack, consented: set[str]) -> Counter[str]:
+    """Wait until the log has a row of everything that may be in it: the last window is written when it is over."""
+    deadline = asyncio.get_running_loop().time() + LOGGED_WITHIN_S
+    while True:
+        found = await asyncio.to_thread(logged, system)
+        if set(found) >= consented or asyncio.get_running_loop().time() > deadline:
+            return found
+        await asyncio.sleep(2)
+
+
 async def test_every_utterance_has_one_outcome_although_each_service_is_killed_once(
-    system: Stack, clips: Clips, tmp_path: Path
+    system: Stack, clips: Clips
 ) -> None:
     turns = traffic(clips, f"chaos-{secrets.token_hex(3)}")
     wanted = {turn.utterance_id for turn in turns}
     _, sent = await asyncio.gather(kill_each_once(system), send(system, turns))
     assert len(sent) == UTTERANCES
-    replies, trust = await outcomes(system, wanted, tmp_path)
+    replies, trust = await outcomes(system, wanted)
 
     assert not wanted - set(replies), "lost"
     assert {name: count for name, count in replies.items() if count > 1} == {}, "answered twice"
@@ -116,5 +133,7 @@ async def test_every_utterance_has_one_outcome_although_each_service_is_killed_o
     assert escalated == crises
     for reply in await messages_of(system.kafka_brokers, topics.REPLY, crises):
         assert reply.source != pb.REPLY_SOURCE_GENERATED
+    consented = {turn.utterance_id for turn in turns if turn.learning_consent}
+    assert await rows_of_all(system, consented) == Counter(consented)
     killed = {name: part.restarts for name, part in system.services.items()}
     assert all(restarts >= 1 for restarts in killed.values()), killed

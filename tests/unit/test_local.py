@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.console import Console
 from multimood.errors import ConfigurationError, UnavailableError
 from multimood.local.credentials import Credentials
 from multimood.local.endpoints import Endpoints
+from multimood.local.kafka import cluster_id
 from multimood.local.places import DataFolder, checkout
 from multimood.local.ports import HOST, assign
 from multimood.local.process import Identity
@@ -134,3 +136,9 @@ def test_status_fits_a_terminal_and_shows_lag() -> None:
     text = console.export_text()
     assert "1234567" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_no_cluster_id_looks_like_an_option() -> None:
+    dash, other = UUID(int=62 << 122), UUID(int=1)
+    assert cluster_id(iter((dash, dash, other)).__next__) == "AAAAAAAAAAAAAAAAAAAAAQ"
+    assert len(cluster_id()) == 22

@@ -72,6 +72,12 @@ def test_a_line_is_one_json_object_with_its_extra(sink: Sink) -> None:
     assert line["time"].endswith("+00:00")
 
 
+def test_an_extra_hides_nothing_of_the_line(sink: Sink) -> None:
+    sink.logger("multimood.test").warning("raised", extra={"level": "HIGH", "service": "another"})
+    (line,) = sink.lines
+    assert (line["level"], line["service"]) == ("warning", "joiner")
+
+
 def test_of_a_foreign_exception_only_type_and_place_are_written(sink: Sink) -> None:
     def fail() -> None:
         raise ValueError(CANARY)
