@@ -29,7 +29,7 @@ def _run(server: Server, log: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    """A broker of the module's own, without topics: a new group reads all there is, and must not find others' records."""
+    """A broker without topics, for one module: a new group reads all there is, and must not find others' records."""
     folder = tmp_path_factory.mktemp("kafka")
     ports = assign(KafkaServer.PORTS)
     log = folder / "kafka.log"

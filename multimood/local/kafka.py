@@ -149,7 +149,7 @@ class KafkaServer:
 
 
 def cluster_id(random: Callable[[], uuid.UUID] = uuid.uuid4) -> str:
-    """Make an id for a new cluster, in Kafka's spelling. None with a leading dash: its tools take that for an option."""
+    """Make an id for a new cluster, in Kafka's spelling, none with a leading dash: its tools would see an option."""
     while (made := base64.urlsafe_b64encode(random().bytes).decode().rstrip("=")).startswith("-"):
         pass
     return made
