@@ -61,7 +61,7 @@ class TelemetrySettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MULTIMOOD_TELEMETRY_", use_attribute_docstrings=True)
 
     otlp_endpoint: str = ""
-    """host:port of an OTLP/gRPC collector; empty: spans are not sent over the network."""
+    """host:port of an OTLP/gRPC collector, with https:// before it for TLS; empty: spans are not sent."""
     folder: Path | None = None
     """Where to append spans as JSON lines when there is no collector (embedded mode)."""
     log_level: str = "INFO"

@@ -7,7 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from google.protobuf.message import Message
 
-from multimood.topics import BY_NAME, Topic
+from multimood.topics import Topic
 
 
 async def records_of(brokers: str, names: Sequence[str]) -> list[Any]:
@@ -33,12 +33,12 @@ async def records_of(brokers: str, names: Sequence[str]) -> list[Any]:
 
 async def messages_of(brokers: str, topic: Topic, utterances: Collection[str]) -> list[Message]:
     """The decoded records of a topic that belong to some utterances, in no order that means anything."""
-    found = []
-    for record in await records_of(brokers, [topic.name]):
-        message = BY_NAME[record.topic].message.FromString(record.value)
-        if message.context.utterance_id in utterances:
-            found.append(message)
-    return found
+    subjects = {utterance.encode() for utterance in utterances}
+    return [
+        topic.message.FromString(record.value)
+        for record in await records_of(brokers, [topic.name])
+        if dict(record.headers).get("ce_subject") in subjects
+    ]
 
 
 def counts(messages: Sequence[Any]) -> Counter[str]:

@@ -1,14 +1,13 @@
 """`multimood demo`: the whole system from nothing, one conversation with it, and what a researcher gets of that."""
 
 import asyncio
-import io
 import json
 import secrets
 import time
 from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -22,14 +21,9 @@ from multimood.local.endpoints import Endpoints
 from multimood.local.samples import face_clip, speech
 from multimood.local.stack import Stack
 from multimood.settings import StoreSettings
-from multimood.store import Store
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 OUT: Final = Path("demo")
 ROWS_WITHIN_S: Final = 120.0
-LARGEST_FILE: Final = 256 << 20
 SAID: Final = (
     "I lost my job on Friday, and I still have not told anybody at home.",
     "Every morning I get dressed and leave as if nothing had happened. I feel like a fraud.",
@@ -58,7 +52,7 @@ def demo(
             asyncio.run(_converse(system.endpoints, turns, accounts, console))
             with console.status("waiting for the experience rows on S3"):
                 wanted = [account.utterance_id for account in accounts]
-                experience = asyncio.run(fetch_experience(system.s3, wanted, out / "experience"))
+                experience = fetch_experience(system.s3, wanted, out / "experience")
             console.print("\n[dim]stopping[/]")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
@@ -104,56 +98,27 @@ async def _converse(
             accounts.append(await hold_turn(client, turn, TurnScreen(console)))
 
 
-async def fetch_experience(
+def fetch_experience(
     settings: StoreSettings, utterances: Collection[str], folder: Path, *, within_s: float = ROWS_WITHIN_S
 ) -> Path:
     """Wait until the rows of the utterances are in the store, and write them into one Parquet file; gives its path.
 
-    Raises DeadlineExceededError when they do not come.
+    Not to be used inside a running event loop. Raises DeadlineExceededError when they do not come.
     """
-    bucket, store = settings.experience_bucket, Store(settings)
-    found: dict[str, pa.Table] = {}
+    from multimood.experience import Bucket, rows  # noqa: PLC0415 - slow to import, and only the end needs it
+    from multimood.experience.schema import SCHEMA  # noqa: PLC0415
+    from multimood.experience.table import encode  # noqa: PLC0415
+
     deadline = time.monotonic() + within_s
-    try:
-        while True:
-            for item in await store.list(bucket, most=10_000):
-                if item.key.endswith(".parquet") and item.key not in found:
-                    data = await store.read(bucket, item.key, limit=LARGEST_FILE)
-                    found[item.key] = await asyncio.to_thread(_rows_of, data, utterances)
-            rows = [table for table in found.values() if table.num_rows]
-            there = {str(value) for table in rows for value in table.column("utterance_id").to_pylist()}
-            if there >= set(utterances):
-                return await asyncio.to_thread(_write, rows, folder)
+    with Bucket(settings) as bucket:
+        while len(found := [row for row in rows(bucket) if row["utterance_id"] in utterances]) < len(utterances):
             if time.monotonic() > deadline:
                 raise DeadlineExceededError(
-                    f"{len(there)} of {len(utterances)} experience rows are in bucket {bucket} after {within_s:g} s"
+                    f"{len(found)} of {len(utterances)} experience rows are in bucket {settings.experience_bucket} "
+                    f"after {within_s:g} s"
                 )
-            await asyncio.sleep(0.5)
-    finally:
-        await store.close()
-
-
-def _rows_of(data: bytes, utterances: Collection[str]) -> "pa.Table":
-    import pyarrow.compute as pc  # noqa: PLC0415 - slow to import, and only the end of the demo needs it
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    table = pq.read_table(io.BytesIO(data))
-    return table.filter(pc.is_in(table.column("utterance_id"), value_set=_strings(utterances)))
-
-
-def _strings(values: Collection[str]) -> "pa.Array":
-    import pyarrow as pa  # noqa: PLC0415
-
-    return pa.array(sorted(values), pa.string())
-
-
-def _write(rows: "list[pa.Table]", folder: Path) -> Path:
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
+            time.sleep(0.5)
     folder.mkdir(parents=True, exist_ok=True)
-    table = pa.concat_tables(rows, promote_options="default")
-    conversation = table.column("conversation_id")[0].as_py() if "conversation_id" in table.column_names else "demo"
-    path = folder / f"{conversation}.parquet"
-    pq.write_table(table, path)
+    path = folder / f"{found[0]['conversation_id']}.parquet"
+    path.write_bytes(encode(found, SCHEMA))
     return path

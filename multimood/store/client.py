@@ -10,7 +10,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import urllib3
@@ -178,14 +177,6 @@ class Store:
                 raise StoreUnavailableError(reason, f"{self._endpoint} answered a conditional PUT with {answer.status}")
 
         await self._run("put", call)
-
-    async def put_file(self, bucket: str, key: str, path: Path, media_type: str) -> None:
-        """Write a file, in parts when it is large, within a minute. Raises StoreUnavailableError and OSError."""
-
-        def call() -> None:
-            self._client.fput_object(bucket, key, str(path), content_type=media_type)
-
-        await self._run("put_file", call, within_s=60.0)
 
     async def list(self, bucket: str, prefix: str = "", *, most: int = 1000) -> Sequence[ObjectInfo]:
         """List the first `most` objects under a prefix in key order. Raises like `get`."""

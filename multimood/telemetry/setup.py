@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from opentelemetry import metrics, trace
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
@@ -48,8 +47,7 @@ def setup(service: str, settings: TelemetrySettings) -> None:
     )
     provider = TracerProvider(resource=resource)
     if settings.otlp_endpoint:
-        exporter = OTLPSpanExporter(endpoint=settings.otlp_endpoint, insecure=True)
-        provider.add_span_processor(BatchSpanProcessor(exporter))
+        provider.add_span_processor(BatchSpanProcessor(_to_collector(settings.otlp_endpoint)))
     if settings.folder is not None:
         provider.add_span_processor(
             BatchSpanProcessor(JsonLinesExporter(settings.folder, service), schedule_delay_millis=1000)
@@ -57,6 +55,13 @@ def setup(service: str, settings: TelemetrySettings) -> None:
     trace.set_tracer_provider(provider)
     durations = View(instrument_name="*.duration", aggregation=ExplicitBucketHistogramAggregation(MILLISECONDS))
     metrics.set_meter_provider(MeterProvider([PrometheusMetricReader()], resource, views=[durations]))
+
+
+def _to_collector(endpoint: str) -> SpanExporter:
+    # It costs every start 0.15 s; most processes of an embedded system send to nobody.
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
+    return OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https://"))
 
 
 def shutdown() -> None:

@@ -6,16 +6,11 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from pydantic import SecretStr
 
-from multimood.cli.demo import fetch_experience
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.errors import DeadlineExceededError
 from multimood.local.store import ObjectStore
 from multimood.media.errors import MediaError, MediaFault
 from multimood.settings import StoreSettings
@@ -114,11 +109,10 @@ async def test_listing_is_ordered_and_bounded(client: Store) -> None:
     assert await client.list("media", "acme/nothing-here/") == []
 
 
-async def test_files_are_put_too(client: Store, tmp_path: Path) -> None:
-    file = tmp_path / "rows.parquet"
-    file.write_bytes(secrets.token_bytes(3_000_000))
-    await client.put_file("experience", "acme/rows.bin", file, "application/vnd.apache.parquet")
-    assert await client.read("experience", "acme/rows.bin", limit=4_000_000) == file.read_bytes()
+async def test_an_object_is_read_within_a_limit(client: Store) -> None:
+    data = secrets.token_bytes(3_000_000)
+    await client.put("experience", "acme/rows.bin", data, "application/vnd.apache.parquet")
+    assert await client.read("experience", "acme/rows.bin", limit=4_000_000) == data
     with pytest.raises(MediaError):
         await client.read("experience", "acme/rows.bin", limit=2_000_000)
 
@@ -179,28 +173,3 @@ async def test_a_store_that_is_down_says_so_at_once(store: ObjectStore) -> None:
     assert unavailable.value.reason == "no_answer"
     assert time.monotonic() - started < 1
     await client.close()
-
-
-async def test_the_experience_of_some_utterances_is_fetched_into_one_file(
-    store: ObjectStore, client: Store, tmp_path: Path
-) -> None:
-    """The demo's last step, on files as the reward service leaves them: several, with rows of others among them."""
-    utterances = [secrets.token_hex(4) for _ in range(3)]
-
-    async def put_rows(*names: str) -> None:
-        rows = pa.table(
-            {"utterance_id": list(names), "conversation_id": ["demo-1"] * len(names), "reward": [0.5] * len(names)}
-        )
-        file = tmp_path / f"{secrets.token_hex(4)}.parquet"
-        pq.write_table(rows, file)
-        await client.put_file("experience", f"tenant=default/{file.name}", file, "application/vnd.apache.parquet")
-
-    await put_rows(utterances[0], "somebody-else")
-    await put_rows("somebody-else")
-    await put_rows(utterances[1])
-    with pytest.raises(DeadlineExceededError, match="2 of 3"):
-        await fetch_experience(settings_of(store), utterances, tmp_path / "out", within_s=0.1)
-    await put_rows(utterances[2])
-    path = await fetch_experience(settings_of(store), utterances, tmp_path / "out", within_s=5)
-    assert path == tmp_path / "out" / "demo-1.parquet"
-    assert sorted(pq.read_table(path).column("utterance_id").to_pylist()) == sorted(utterances)
