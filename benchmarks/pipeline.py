@@ -67,12 +67,12 @@ class HopFigures:
     service: str
     own: Spread
     model: Spread
-    before: Spread
-    """From the producer's hand-over to the record's arrival here."""
+    before: Spread | None
+    """From the producer's hand-over to the record's arrival here; None for the gateway."""
 
 
 def hops_of(account: TurnAccount) -> list[pb.Hop]:
-    """Every service's line of one turn, the gateway's first."""
+    """Every service's line of one turn."""
     messages: Iterable[Any] = (account.decision, account.reply, account.trust)
     return [hop for message in messages if message is not None for hop in message.hops]
 
@@ -95,18 +95,21 @@ def figures(accounts: Sequence[TurnAccount]) -> list[HopFigures]:
     model: dict[str, list[float]] = defaultdict(list)
     before: dict[str, list[float]] = defaultdict(list)
     for account in accounts:
-        produced: dict[str, int] = {}
-        for hop in hops_of(account):
+        hops = hops_of(account)
+        produced = {hop.service: hop.produced_at_us for hop in hops}
+        for hop in hops:
             total = (hop.produced_at_us - hop.received_at_us) / 1000
             model[hop.service].append(hop.model_us / 1000)
             own[hop.service].append(max(0.0, total - hop.model_us / 1000))
             last = [produced[name] for name in PRECEDES.get(hop.service, ()) if name in produced]
             if last:
                 before[hop.service].append(max(0.0, (hop.received_at_us - max(last)) / 1000))
-            produced[hop.service] = hop.produced_at_us
     return [
-        HopFigures(name, Spread.of(own[name]), Spread.of(model[name]), Spread.of(before.get(name) or [0.0]))
-        for name in own
+        HopFigures(
+            name, Spread.of(own[name]), Spread.of(model[name]), Spread.of(before[name]) if before[name] else None
+        )
+        for name in ("gateway", *PRECEDES)
+        if name in own
     ]
 
 
@@ -172,11 +175,12 @@ def made(count: int, folder: Path) -> list[TurnInput]:
 
 def table(rows: Sequence[HopFigures], floor: Spread) -> Table:
     """For people."""
-    shown = Table("service", "n", "own p50", "own p99", "before p50", "before p99", "model p50", "model p99")
+    shown = Table("service", "n", "own", "through Kafka before it", "models, store")
     for row in rows:
-        cells = (row.own.p50, row.own.p99, row.before.p50, row.before.p99, row.model.p50, row.model.p99)
-        shown.add_row(row.service, str(row.own.n), *(f"{cell:.1f}" for cell in cells))
-    shown.caption = f"milliseconds; a bare aiokafka echo in the same run: {floor.p50:.1f} / {floor.p99:.1f}"
+        spreads = (row.own, row.before, row.model)
+        cells = (f"{spread.p50:.1f} / {spread.p99:.1f}" if spread is not None else "-" for spread in spreads)
+        shown.add_row(row.service, str(row.own.n), *cells)
+    shown.caption = f"milliseconds, p50 / p99; a bare aiokafka echo in the same run: {floor.p50:.1f} / {floor.p99:.1f}"
     return shown
 
 

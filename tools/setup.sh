@@ -144,7 +144,7 @@ packages() {
   "$UV" pip install --python .venv/bin/python --no-deps --no-build-isolation -e .
 }
 sample() { # a public-domain portrait (US Navy) that matplotlib ships as sample data
-  ! echo "$SAMPLE_SHA256  $SAMPLE" | sha256sum --check --quiet 2>/dev/null || return 0
+  ! echo "$SAMPLE_SHA256  $SAMPLE" | sha256sum --check --status 2>/dev/null || return 0
   local target=.tools/samples/matplotlib
   "$UV" pip install --quiet --python "$PYTHON" --no-deps --only-binary :all: --target "$target" matplotlib==3.10.7 &&
   cp "$target/matplotlib/mpl-data/sample_data/grace_hopper.jpg" "$SAMPLE" &&
