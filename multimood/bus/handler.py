@@ -2,7 +2,6 @@
 
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -13,6 +12,7 @@ from multimood.bus.delivery import Bus, Delivery
 from multimood.bus.envelope import Event, Output, decode
 from multimood.bus.keyed import KeyedExecutor
 from multimood.bus.retry import RetryPolicy, code_of, is_retryable
+from multimood.clock import loop_time
 from multimood.errors import InvalidEventError
 from multimood.seen import SeenIds
 from multimood.telemetry import current_traceparent, meter, remote_context, tracer
@@ -61,7 +61,7 @@ class Handler:
         self._on_recovered = on_recovered
         self._on_exhausted = on_exhausted
         self._retry = retry or RetryPolicy()
-        self._rng = random.Random()  # noqa: S311 - jitter
+        self._rng = random.Random(random.getrandbits(64))  # noqa: S311 - jitter, which a seed makes repeatable
         self._seen = SeenIds(SEEN_IDS)
         self._recovered = {topic.name: SeenIds(SEEN_IDS) for topic, _ in recovers}
         self._executor: KeyedExecutor[tuple[Delivery, Event[Message]]] = KeyedExecutor(
@@ -150,8 +150,8 @@ class Handler:
             yield span
 
     async def _attempt(self, delivery: Delivery, event: Event[Message]) -> str:
-        began = time.monotonic()
-        pauses = self._retry.pauses(self._rng, lambda: time.monotonic() - began)
+        began = loop_time()
+        pauses = self._retry.pauses(self._rng, lambda: loop_time() - began)
         attempts = 0
         while True:
             attempts += 1

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -12,6 +11,7 @@ from multimood.bus.acks import Limits
 from multimood.bus.delivery import Bus, Delivery
 from multimood.bus.envelope import Event, decode
 from multimood.bus.retry import code_of
+from multimood.clock import loop_time
 from multimood.errors import InvalidEventError
 from multimood.join import AlreadyJoined, Join, Joined
 from multimood.telemetry import meter
@@ -96,7 +96,7 @@ class Joining:
     async def _add(self, event: Part, delivery: Delivery) -> None:
         key = self._key_of(event)
         try:
-            joined = self._join.add(key, delivery.topic.name, event, delivery, time.monotonic())
+            joined = self._join.add(key, delivery.topic.name, event, delivery, loop_time())
         except AlreadyJoined:
             self._count("late")
             latecomers = self._latecomers.get(key)
@@ -143,11 +143,11 @@ class Joining:
 
     async def _expire(self) -> None:
         while True:
-            for joined in self._join.expire(time.monotonic()):
+            for joined in self._join.expire(loop_time()):
                 await self._begin(joined)
             self._wake.clear()
             deadline = self._join.next_deadline()
-            wait = None if deadline is None else max(0.001, deadline - time.monotonic())
+            wait = None if deadline is None else max(0.001, deadline - loop_time())
             try:
                 await asyncio.wait_for(self._wake.wait(), wait)
             except TimeoutError:

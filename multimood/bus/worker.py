@@ -25,17 +25,17 @@ from pydantic_settings import BaseSettings
 from multimood import telemetry
 from multimood.bus.acks import Limits
 from multimood.bus.delivery import Bus, Delivery, Processor
-from multimood.bus.envelope import Output, decode, encode_headers
-from multimood.bus.letters import KEPT_HEADER_BYTES, dead_letter_headers, envelope_headers
+from multimood.bus.envelope import decode
+from multimood.bus.outbox import Outbox
 from multimood.bus.retry import code_of
 from multimood.bus.sender import Sender
 from multimood.bus.tail import PartitionTail
 from multimood.bus.transport import Batch, BatchConsumer, BatchTransport
 from multimood.clock import now_us
-from multimood.errors import ConfigurationError, InvalidEventError, MultimoodError, UnsendableError
+from multimood.errors import ConfigurationError, InvalidEventError, MultimoodError
 from multimood.health import HealthServer
 from multimood.settings import HealthSettings, KafkaSettings, TelemetrySettings, describe
-from multimood.topics import DEAD_LETTER_ROOM, Topic
+from multimood.topics import Topic
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,9 @@ class Worker:
         self.inputs = tuple(inputs)
         self._topics = {topic.name: topic for topic in self.inputs}
         self.settings = settings or WorkerSettings()
-        self.processor = build(Bus(self._emit, self._dead_letter, self._crash))
+        self._sender = Sender(self.settings.kafka)
+        outbox = Outbox(service, self._sender, self.settings.kafka.max_message_bytes)
+        self.processor = build(Bus(outbox.emit, outbox.dead_letter, self._crash))
         self._checks = dict(checks or {})
         self._on_stop = on_stop
         self._holds = holds
@@ -100,7 +102,6 @@ class Worker:
         self._taking_over: asyncio.Task[None] | None = None
         self._heads: dict[TP, tuple[int, float]] = {}
         self._tail = PartitionTail(self.settings.kafka)
-        self._sender = Sender(self.settings.kafka)
         self._app = self._faust()
         self.health = HealthServer(self.settings.health, ready=self._ready, alive=self._alive)
 
@@ -307,41 +308,6 @@ class Worker:
             at = await self._tail.time_at(topic, partition, consumer.committed(TP(topic.name, partition)))
             times += [at] if at is not None else []
         return max(0, min(times) - CLOCK_SLACK_MS)
-
-    # --- what processors use ---------------------------------------------------------------------------------------
-
-    async def _emit(self, outputs: Sequence[Output], traceparent: str) -> None:
-        for out in outputs:
-            await self._sender.send(
-                out.topic.name,
-                out.key,
-                out.message.SerializeToString(),
-                encode_headers(out, self.service, traceparent),
-                limit=out.topic.max_message_bytes,
-            )
-
-    async def _dead_letter(self, delivery: Delivery, error: BaseException, attempts: int) -> None:
-        record, topic = delivery.record, delivery.topic.dead_letters
-        fault = {
-            "reason": code_of(error),
-            "error": str(error) if isinstance(error, MultimoodError) else type(error).__name__,
-            "service": self.service,
-            "topic": record.topic,
-            "partition": str(record.partition),
-            "offset": str(record.offset),
-            "attempts": str(attempts),
-            "time_us": str(now_us()),
-        }
-        limit = self.settings.kafka.max_message_bytes + DEAD_LETTER_ROOM
-        try:
-            await self._sender.send(
-                topic, record.key, record.value, dead_letter_headers(record.headers, fault), limit=limit
-            )
-        except UnsendableError:
-            # A small compressed record can be larger than any that may be sent. The original stays where it is.
-            headers = envelope_headers(record.headers, fault, record.value)
-            key = record.key if len(record.key or b"") <= KEPT_HEADER_BYTES else None
-            await self._sender.send(topic, key, None, headers, limit=limit)
 
     # --- health ----------------------------------------------------------------------------------------------------
 

@@ -1,9 +1,8 @@
-from multimood import topics
-from multimood.bus import Handler, RetryPolicy, Worker, WorkerSettings, run_worker
+from multimood.bus import Worker, WorkerSettings, run_worker
 from multimood.inference import InferenceClient
 from multimood.media.text import TextTokenizer
 from multimood.settings import TritonSettings
-from services.text_encoder.encoder import SERVICE, TextEncoder
+from services.text_encoder.encoder import INPUTS, SERVICE, TextEncoder, processor
 from services.text_encoder.settings import TextEncoderSettings
 
 
@@ -14,18 +13,8 @@ def make(settings: WorkerSettings) -> Worker:
     encoder = TextEncoder(client, TextTokenizer(own.tokenizer), own.model)
     return Worker(
         SERVICE,
-        (topics.UTTERANCE, topics.TRANSCRIPT),
-        lambda bus: Handler(
-            SERVICE,
-            bus,
-            encoder.handle,
-            owns=(topics.TRANSCRIPT,),
-            answers=encoder.answers,
-            recovers=((topics.EMBEDDING_TEXT, 2_000),),
-            on_exhausted=encoder.give_up,
-            concurrency=own.concurrency,
-            retry=RetryPolicy(budget_s=own.retry_budget_s),
-        ),
+        INPUTS,
+        lambda bus: processor(bus, encoder, own),
         settings=settings,
         checks={"triton": client.ready},
         on_stop=(client.close,),

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from google.protobuf.message import Message
 
 from multimood import encoding, topics
-from multimood.bus import Event, HopClock, Output, output
+from multimood.bus import Bus, Event, Handler, HopClock, Output, RetryPolicy, output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.inference import InferenceClient
 from multimood.media.text import TextTokenizer
+from services.text_encoder.settings import TextEncoderSettings
 
 SERVICE = "text_encoder"
+INPUTS = (topics.UTTERANCE, topics.TRANSCRIPT)
 
 
 class TextEncoder:
@@ -53,3 +55,18 @@ class TextEncoder:
         clock = HopClock.of(SERVICE, event)
         context = event.message.context  # type: ignore[attr-defined]
         return (encoding.missing(context, pb.MODALITY_TEXT, pb.MISSING_REASON_MODEL_UNAVAILABLE, clock.hop()),)
+
+
+def processor(bus: Bus, encoder: TextEncoder, settings: TextEncoderSettings) -> Handler:
+    """The text encoder's processor."""
+    return Handler(
+        SERVICE,
+        bus,
+        encoder.handle,
+        owns=(topics.TRANSCRIPT,),
+        answers=encoder.answers,
+        recovers=((topics.EMBEDDING_TEXT, 2_000),),
+        on_exhausted=encoder.give_up,
+        concurrency=settings.concurrency,
+        retry=RetryPolicy(budget_s=settings.retry_budget_s),
+    )

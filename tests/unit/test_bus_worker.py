@@ -20,10 +20,8 @@ from multimood import topics
 from multimood.bus import Bus, Delivery, Worker, WorkerSettings
 from multimood.bus import worker as worker_module
 from multimood.bus.acks import Limits, OffsetTracker
-from multimood.bus.letters import Letter
 from multimood.bus.transport import Batch
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.errors import InvalidEventError, UnsendableError
 from multimood.topics import Topic
 
 pytestmark = pytest.mark.unit
@@ -243,46 +241,6 @@ async def test_the_processor_can_end_the_worker(worker: Worker) -> None:
     assert worker._failed.is_set()
 
 
-# --- dead letters -----------------------------------------------------------------------------------------------------
-
-
-class Sender:
-    """Takes no more than it is told."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.sent: list[Any] = []
-
-    async def send(self, topic: str, key: Any, value: Any, headers: Any, *, limit: int) -> None:
-        if len(value or b"") > min(self.most, limit):
-            raise UnsendableError("too large")
-        self.sent.append(SimpleNamespace(topic=topic, partition=0, offset=0, key=key, value=value, headers=headers))
-
-    async def stop(self) -> None:
-        pass
-
-
-@pytest.mark.parametrize(("most", "whole"), [(1 << 20, True), (10, False)])
-async def test_a_letter_that_is_too_large_becomes_a_note(worker: Worker, most: int, whole: bool) -> None:
-    worker._sender = Sender(most)  # type: ignore[assignment]
-    (delivery,) = Log(topics.UTTERANCE).raw(CANARY.encode() * 3, b"k" * (5 if whole else 5000)).deliveries()
-    await worker._dead_letter(delivery, InvalidEventError("no tenant"), 1)
-    (record,) = worker._sender.sent  # type: ignore[attr-defined]
-    letter = Letter.of(record)
-    assert (letter.whole, record.value) == (whole, CANARY.encode() * 3 if whole else None)
-    assert record.key == (b"k" * 5 if whole else None)
-    assert (letter.service, letter.reason, letter.error) == ("test", "invalid_event", "no tenant")
-    assert letter.origin.topic == topics.UTTERANCE.name
-
-
-async def test_a_foreign_errors_text_is_not_in_the_letter(worker: Worker) -> None:
-    worker._sender = Sender(1 << 20)  # type: ignore[assignment]
-    (delivery,) = said().deliveries()
-    await worker._dead_letter(delivery, ValueError(CANARY), 3)
-    letter = Letter.of(worker._sender.sent[0])  # type: ignore[attr-defined]
-    assert (letter.error, letter.reason, letter.attempts) == ("ValueError", "ValueError", 3)
-
-
 # --- health -----------------------------------------------------------------------------------------------------------
 
 
@@ -398,7 +356,7 @@ async def test_one_step_of_the_end_that_fails_or_hangs_keeps_none_from_being_tak
     monkeypatch.setattr(worker._app, "stop", nothing)
     monkeypatch.setattr(worker_module.telemetry, "shutdown", lambda: taken.append("telemetry"))
     worker._on_stop = (fail, cancelled, hang, last)
-    worker._sender = Sender(0)  # type: ignore[assignment]
+    worker._sender = SimpleNamespace(stop=nothing)  # type: ignore[assignment]
     await worker._shut_down()
     assert taken == ["last", "telemetry"]
     assert worker.processor.drained == 0.5  # type: ignore[attr-defined]
