@@ -5,6 +5,7 @@ the same partition number of every topic.
 """
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from google.protobuf.message import Message
@@ -61,6 +62,10 @@ TOPICS: Final = (
 )  # fmt: skip
 EMBEDDINGS: Final = (EMBEDDING_TEXT, EMBEDDING_AUDIO, EMBEDDING_VIDEO)
 BY_NAME: Final = {topic.name: topic for topic in TOPICS}
+GIVES_UP: Final = MappingProxyType(
+    {UTTERANCE.dead_letters: "joiner", FEATURES.dead_letters: "strategist", DECISION.dead_letters: "responder"}
+)
+"""Dead letters after which no reply can come, by who gave up: without an encoder or the sentinel there is still one."""
 DEAD_LETTER_RETENTION_MS: Final = 30 * DAY_MS
 DEAD_LETTER_ROOM: Final = 64 << 10
 """By so many bytes a dead letter may be larger than the largest record: it is that record and some headers more."""

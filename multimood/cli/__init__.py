@@ -3,6 +3,7 @@
 import typer
 
 from multimood.cli import dlq, experience, keys, topics, train
+from multimood.cli.check import check
 from multimood.cli.demo import demo
 from multimood.cli.local import down, status, up
 from multimood.cli.talk import talk
@@ -13,7 +14,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for command in (up, status, down, talk, demo):
+for command in (up, status, down, talk, demo, check):
     app.command()(command)
 app.add_typer(keys.app, name="keys")
 app.add_typer(topics.app, name="topics", help="The topics on the broker.")

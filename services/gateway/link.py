@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from types import MappingProxyType
 from typing import Final
 
 from aiokafka.errors import KafkaError
@@ -15,7 +14,7 @@ from multimood.bus import Follower, Publisher, Received
 from multimood.contracts.v1 import gateway_pb2 as gw
 from multimood.errors import UnavailableError
 from multimood.settings import KafkaSettings
-from multimood.topics import Topic
+from multimood.topics import GIVES_UP, Topic
 from services.gateway.outcomes import Outcomes
 from services.gateway.turn import Key
 
@@ -25,14 +24,6 @@ SERVICE: Final = "gateway"
 FOLLOWED: Final = (
     topics.UTTERANCE, topics.DECISION, topics.REPLY_DELTA, topics.REPLY, topics.ESCALATION, topics.TRUST,
 )  # fmt: skip
-FATAL: Final = MappingProxyType(
-    {
-        topics.UTTERANCE.dead_letters: "joiner",
-        topics.FEATURES.dead_letters: "strategist",
-        topics.DECISION.dead_letters: "responder",
-    }
-)
-"""Dead letters after which no reply can come, by who gave up: without an encoder or the sentinel there is still one."""
 RETRY_S: Final = (0.2, 5.0)
 
 
@@ -41,8 +32,8 @@ class _OutcomeFollower(Follower):
 
     def __init__(self, settings: KafkaSettings, since_s: float) -> None:
         super().__init__(settings, FOLLOWED, since_s)
-        self._names += FATAL
-        self._dead = {topic.dead_letters: topic for topic in topics.TOPICS if topic.dead_letters in FATAL}
+        self._names += GIVES_UP
+        self._dead = {topic.dead_letters: topic for topic in topics.TOPICS if topic.dead_letters in GIVES_UP}
 
 
 class BusLink:
@@ -123,7 +114,7 @@ class BusLink:
 
     def _see(self, received: Received) -> None:
         if received.dead_letter:
-            if FATAL[received.topic.dead_letters] == received.stage:
+            if GIVES_UP[received.topic.dead_letters] == received.stage:
                 tenant, _, conversation = received.key.partition("/")
                 rejected = gw.Rejected(stage=received.stage, reason=received.reason)
                 self._outcomes.see(Key(tenant, conversation, received.utterance_id), rejected)
