@@ -93,10 +93,10 @@ class TurnAccount:
         return {**timings, **{name: round(value, 1) for name, value in seen.items() if value is not None}}
 
     def as_json(self) -> dict[str, Any]:
-        """Give the object that `multimood talk --json` prints."""
+        """Give the object that `multimood talk --json` prints. Its modalities are the announced ones."""
         return {
             "utterance_id": self.utterance_id,
-            "modalities": self.modalities(),
+            "modalities": {name: seen for name, seen in self.modalities().items() if name in self.announced},
             "decision": _decision_json(self.decision),
             "reply": self.reply.text if self.reply is not None else None,
             "trust": self.scores(),

@@ -95,6 +95,9 @@ def test_text_is_shown_without_being_announced_only_if_a_transcript_gave_it() ->
     assert set(silent.modalities()) == {"audio", "video"}
     film = account_of(gw.ConverseResponse(decision=decision(missing=[])), audio=b"")
     assert set(film.modalities()) == {"video"}
+    heard = account_of(gw.ConverseResponse(decision=decision(missing=[])))
+    assert set(heard.modalities()) == {"text", "audio", "video"}
+    assert set(heard.as_json()["modalities"]) == {"audio", "video"}, "programs get what they announced"
     written = account_of(gw.ConverseResponse(decision=decision(missing=no_speech)), text="hi")
     assert written.modalities()["text"] == {"status": "missing", "reason": "no_speech", "emotion": None}
 
