@@ -70,7 +70,6 @@ def test_the_whole_object() -> None:
     assert found == {
         "utterance_id": "u",
         "modalities": {
-            "text": {"status": "ok", "reason": None, "emotion": None},
             "audio": {"status": "ok", "reason": None, "emotion": {"sadness": 1.0}},
             "video": {"status": "missing", "reason": "no_face", "emotion": None},
         },
