@@ -9,6 +9,7 @@ import numpy as np
 from strategist_world import POLICY, Fusion
 from topology import Service
 
+from multimood.clock import loop_time
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.generation import Ask, Piece
 from multimood.inference import Inference
@@ -36,13 +37,14 @@ def said(name: str, conversation: str = "c", text: str = "it rained all day") ->
 
 
 class Embedder:
-    """A text model: a vector that is a formula of the words; may take time, or fail until a moment."""
+    """A text model: a vector that is a formula of the words; may take time, and fails on some words."""
 
     def __init__(self, takes_s: float = 0.01) -> None:
         self.takes_s = takes_s
-        self.failure: BaseException | None = None
-        self.asked: list[float] = []
-        """When it was asked, by the loop's clock."""
+        self.failures: dict[str, BaseException] = {}
+        """What is raised for a text that contains a word; "" is in all."""
+        self.asked: list[tuple[float, str]] = []
+        """When it was asked, by the loop's clock, and what."""
 
     def encode(self, text: str) -> tuple[Any, Any]:
         """See TextTokenizer."""
@@ -52,16 +54,18 @@ class Embedder:
     async def infer(self, _model: str, inputs: Mapping[str, Any], deadline_s: float | None = None) -> Inference:
         """See InferenceClient."""
         del deadline_s
-        self.asked.append(asyncio.get_running_loop().time())
+        text = inputs["input_ids"].astype(np.uint8).tobytes()
+        self.asked.append((loop_time(), text.decode()))
         await asyncio.sleep(self.takes_s)
-        if self.failure is not None:
-            raise self.failure
-        seed = int.from_bytes(hashlib.sha256(inputs["input_ids"].tobytes()).digest()[:8])
+        for word, failure in self.failures.items():
+            if word.encode() in text:
+                raise failure
+        seed = int.from_bytes(hashlib.sha256(text).digest()[:8])
         return Inference({"embedding": np.random.default_rng(seed).random((1, 384), np.float32)}, "1")
 
 
 class Writer:
-    """A language model that says the same to all, a word in each `word_s`; to some words it never answers."""
+    """A language model that says the same to all, a word in each `word_s`; it never answers what ends with some words."""
 
     name = "writer"
     WORDS = ("I ", "hear ", "you. ", "What ", "happened?")
@@ -72,7 +76,7 @@ class Writer:
 
     async def stream(self, ask: Ask) -> AsyncGenerator[Piece, None]:
         """See Generator."""
-        if self.silent_on in str(ask.messages):
+        if ask.messages[-1].content.endswith(self.silent_on):
             await asyncio.Event().wait()
         for count, word in enumerate(self.WORDS, 1):
             await asyncio.sleep(self.word_s)
