@@ -45,6 +45,9 @@ class KafkaServer:
     """A broker whose topics survive restarts, on the same or on other ports.
 
     `port` serves clients, `controller_port` is the node's talk with itself.
+
+    `detour`: a further port of the broker's, and the port of a proxy in front of it that clients are told instead. A
+    client connects to the address that the broker names, so without this a proxy would see its first request only.
     """
 
     folder: Path
@@ -54,10 +57,12 @@ class KafkaServer:
     heap_mb: int = 512
     max_message_bytes: int = 1 << 20
     grace_s: float = 20.0
+    detour: tuple[int, int] | None = None
     name: str = "kafka"
     child: Child | None = field(default=None, init=False)
 
     PORTS = ("kafka", "kafka.controller")
+    DETOUR = "kafka.detour"
 
     @property
     def brokers(self) -> str:
@@ -115,6 +120,8 @@ class KafkaServer:
             "listeners": f"PLAINTEXT://{HOST}:{self.port},CONTROLLER://{HOST}:{self.controller_port}",
             "advertised.listeners": f"PLAINTEXT://{HOST}:{self.port}",
             "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,DETOUR:PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": self._storage,
             "auto.create.topics.enable": "false",
             "message.max.bytes": self.max_message_bytes,
@@ -135,6 +142,9 @@ class KafkaServer:
             "num.io.threads": 4,
             "log.cleaner.dedupe.buffer.size": 16 << 20,
         }
+        if self.detour is not None:
+            settings["listeners"] = f"{settings['listeners']},DETOUR://{HOST}:{self.detour[0]}"
+            settings["advertised.listeners"] = f"{settings['advertised.listeners']},DETOUR://{HOST}:{self.detour[1]}"
         quiet = (f"logger.{i}.name={name}\nlogger.{i}.level=WARN\n" for i, name in enumerate(_CHATTER))
         (self.folder / "log4j2.properties").write_text(_LOGGING + "".join(quiet))
         config = self.folder / "server.properties"

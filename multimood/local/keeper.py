@@ -25,7 +25,7 @@ SILENT_S: Final = 30.0
 START_ATTEMPTS: Final = 3
 BACKOFF_S: Final = (0.1, 0.5, 2.0, 5.0, 15.0, 30.0)
 HEAL_EVERY_S: Final = 10.0
-STEADY_S: Final = 60.0
+STEADY_S: Final = 15.0
 """A part that ran this long starts over with the shortest backoff."""
 
 

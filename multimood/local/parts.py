@@ -1,13 +1,14 @@
 """What an embedded system is made of: the servers, then the services, each with what it needs to start."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from multimood.local.endpoints import Endpoints
 from multimood.local.kafka import KafkaServer
 from multimood.local.places import DataFolder
+from multimood.local.ports import NO_DETOURS
 from multimood.local.server import Server
 from multimood.local.services import GATEWAY_PORT, SERVERS, SERVICES, TOPICS_STEP, ServiceProcess
 from multimood.local.store import ObjectStore
@@ -37,18 +38,25 @@ class Part:
         return self.server.name
 
 
-def port_names(names: Iterable[str]) -> tuple[str, ...]:
+def port_names(names: Iterable[str], via: Container[str] = ()) -> tuple[str, ...]:
     """Name every port those parts listen on. Those that clients ask for are always among them."""
     wanted = set(names)
     services = tuple(service.health_port for service in SERVICES if service.name in wanted)
-    return (*KafkaServer.PORTS, *ObjectStore.PORTS, *TRITON_PORTS, GATEWAY_PORT, *services)
+    detour = (KafkaServer.DETOUR,) if "kafka" in via else ()
+    return (*KafkaServer.PORTS, *detour, *ObjectStore.PORTS, *TRITON_PORTS, GATEWAY_PORT, *services)
 
 
-def assemble(folder: DataFolder, ports: Mapping[str, int], names: Iterable[str]) -> list[Part]:
-    """Build the named parts; nothing is started."""
+def assemble(
+    folder: DataFolder, ports: Mapping[str, int], names: Iterable[str], via: Mapping[str, int] = NO_DETOURS
+) -> list[Part]:
+    """Build the named parts; nothing is started.
+
+    `via`: ports that the services use instead of a server's own, where proxies lead there (`kafka`, `store.s3`,
+    `triton.grpc`). Everyone else goes straight.
+    """
     wanted = tuple(names)
-    servers = [_server(name, folder, ports) for name in SERVERS if name in wanted]
-    endpoints = Endpoints(folder, ports)
+    servers = [_server(name, folder, ports, via) for name in SERVERS if name in wanted]
+    endpoints = Endpoints(folder, {**ports, **via})
     there = {*(server.name for server in servers), *([TOPICS_STEP] if "kafka" in wanted else [])}
     return servers + [
         Part(
@@ -67,12 +75,13 @@ def assemble(folder: DataFolder, ports: Mapping[str, int], names: Iterable[str])
     ]
 
 
-def _server(name: str, folder: DataFolder, ports: Mapping[str, int]) -> Part:
+def _server(name: str, folder: DataFolder, ports: Mapping[str, int], via: Mapping[str, int]) -> Part:
     log = folder.log(name)
     if name == "kafka":
         kafka = KafkaServer(
             folder.kafka, log, ports["kafka"], ports["kafka.controller"],
             max_message_bytes=KafkaSettings().max_message_bytes,
+            detour=(ports[KafkaServer.DETOUR], via["kafka"]) if "kafka" in via else None,
         )  # fmt: skip
         return Part(kafka, "server", kafka.port)
     if name == "store":

@@ -2,9 +2,11 @@
 
 import socket
 from collections.abc import Iterable, Mapping
-from typing import Self
+from types import MappingProxyType
+from typing import Final, Self
 
 HOST = "127.0.0.1"
+NO_DETOURS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 def assign(names: Iterable[str], before: Mapping[str, int] | None = None) -> dict[str, int]:

@@ -12,6 +12,7 @@ from typing import Final, Self
 from multimood.errors import DeadlineExceededError, NotFoundError, UnavailableError
 from multimood.local.endpoints import Endpoints
 from multimood.local.places import DataFolder, checkout
+from multimood.local.ports import NO_DETOURS
 from multimood.local.process import Child, tail
 from multimood.local.services import SERVERS, SERVICES
 from multimood.local.state import PartStatus, SystemState
@@ -20,10 +21,11 @@ from multimood.settings import StoreSettings
 STOP_WITHIN_S: Final = 60.0
 
 
-def command(data: Path, only: Sequence[str] | None) -> list[str]:
+def command(data: Path, only: Sequence[str] | None, via: Mapping[str, int] = NO_DETOURS) -> list[str]:
     """Give the command line that supervises a system in the folder."""
     argv = [sys.executable, "-m", "multimood.local.supervisor", "--data", str(data)]
-    return argv if only is None else [*argv, "--only", ",".join(only)]
+    argv += [] if only is None else ["--only", ",".join(only)]
+    return [*argv, "--via", ",".join(f"{name}={port}" for name, port in via.items())] if via else argv
 
 
 def explain(folder: DataFolder, state: SystemState | None) -> str:
@@ -39,6 +41,8 @@ def explain(folder: DataFolder, state: SystemState | None) -> str:
 class Stack:
     """The chosen servers and services, all of them by default, supervised as `multimood up` does it.
 
+    `via`: where proxies for the services listen (see `multimood.local.parts.assemble`).
+
     Use it from a long-lived thread (the main one): the kernel kills the system when that thread ends.
     """
 
@@ -49,11 +53,13 @@ class Stack:
         servers: Sequence[str] = SERVERS,
         *,
         env: Mapping[str, str] | None = None,
+        via: Mapping[str, int] = NO_DETOURS,
         start_within_s: float = 300.0,
     ) -> None:
         self._folder = DataFolder(data.absolute())
         self._only = (*servers, *((service.name for service in SERVICES) if services is None else services))
         self._extra = dict(env or {})
+        self._via = via
         self._start_within_s = start_within_s
         self._supervisor: Child | None = None
         self._endpoints: Endpoints | None = None
@@ -65,7 +71,7 @@ class Stack:
             UnavailableError: a part did not start; the message ends with the last lines of its log.
         """
         self._supervisor = Child(
-            command(self._folder.root, self._only),
+            command(self._folder.root, self._only, self._via),
             log=self._folder.log("supervisor"),
             env={**os.environ, **self._extra},
             cwd=checkout(),

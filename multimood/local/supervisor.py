@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from multimood.errors import MultimoodError
 from multimood.local.keeper import Keeper, StartError
 from multimood.local.parts import assemble, port_names
 from multimood.local.places import DataFolder
-from multimood.local.ports import assign
+from multimood.local.ports import NO_DETOURS, assign
 from multimood.local.process import Identity
 from multimood.local.services import TOPICS_STEP, chosen
 from multimood.local.state import PartStatus, SystemState, exclusive
@@ -31,15 +31,15 @@ TOPICS_WITHIN_S: Final = 60.0
 class Supervisor:
     """One embedded system. Runs in the main thread: the kernel kills the parts when that thread ends."""
 
-    def __init__(self, folder: DataFolder, only: Sequence[str] | None) -> None:
+    def __init__(self, folder: DataFolder, only: Sequence[str] | None, via: Mapping[str, int] = NO_DETOURS) -> None:
         before = SystemState.read(folder)
         if before is not None:
             _end_leftovers(before)
         names = chosen(only)
-        ports = assign(port_names(names), before.ports if before else None)
+        ports = assign(port_names(names, via), before.ports if before else None)
         self._folder = folder
         self._threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix="ask")
-        self._keepers = [Keeper(part, self._write, self._threads) for part in assemble(folder, ports, names)]
+        self._keepers = [Keeper(part, self._write, self._threads) for part in assemble(folder, ports, names, via)]
         self._events = {keeper.part.name: keeper.ready for keeper in self._keepers}
         identity = Identity.of(os.getpid())
         assert identity is not None
@@ -148,6 +148,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the system's state")
     parser.add_argument("--only", help="comma-separated names of parts; default: all")
+    parser.add_argument(
+        "--via", default="", help="comma-separated <name of port>=<port>: where proxies for the services listen"
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("kafka").setLevel(logging.ERROR)  # it reports each refused attempt while the broker starts
@@ -156,7 +159,8 @@ def main() -> int:
     try:
         with exclusive(folder):
             only = None if arguments.only is None else arguments.only.split(",")
-            return asyncio.run(Supervisor(folder, only).run())
+            via = {name: int(port) for name, _, port in (one.partition("=") for one in arguments.via.split(",") if one)}
+            return asyncio.run(Supervisor(folder, only, via).run())
     except MultimoodError as error:
         logger.error("%s", error)  # noqa: TRY400 - the message says it all
         return 1
