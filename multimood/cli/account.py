@@ -8,6 +8,7 @@ from typing import Any
 from multimood.client import TurnInput
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.contracts.v1 import gateway_pb2 as gw
+from multimood.labels import label
 from multimood.taxonomy import CRITERIA, MODALITIES
 
 BY_NAME = {"text": pb.MODALITY_TEXT, "audio": pb.MODALITY_AUDIO, "video": pb.MODALITY_VIDEO}
@@ -118,12 +119,12 @@ def distribution(probabilities: Sequence[pb.Probability]) -> dict[str, float]:
 
 def reason_label(reason: pb.MissingReason) -> str:
     """Give the stable lower-case label of a missing modality."""
-    return pb.MissingReason.Name(reason).removeprefix("MISSING_REASON_").lower()
+    return label(pb.MissingReason, reason, "MISSING_REASON_")
 
 
 def level_label(level: pb.RiskLevel) -> str:
     """Give the lower-case label of a risk level."""
-    return pb.RiskLevel.Name(level).removeprefix("RISK_LEVEL_").lower()
+    return label(pb.RiskLevel, level, "RISK_LEVEL_")
 
 
 def _decision_json(decision: pb.Decision | None) -> dict[str, Any] | None:

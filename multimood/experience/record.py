@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
-
 from multimood import topics
 from multimood.bus.envelope import output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.experience.schema import PARTS, VERSION, Part, Row
+from multimood.labels import label
 from multimood.taxonomy import CRITERIA
 
 END_OF_TIME_US: Final = 253_402_300_800_000_000
 """The year 10000. A time outside 1970..9999 becomes null: no calendar of the readers' tools could hold it."""
+MOST_STEPS: Final = 2**31 - 1
+"""A step beyond what its column holds becomes null."""
 SUM_TOLERANCE: Final = 1e-6
 _FILLED: Final[Mapping[Part, str]] = {
     "decision": "has_decision",
@@ -115,7 +116,7 @@ def unfit_reason(row: Row) -> str | None:
     if row["override"] != "none":
         return "override"
     probabilities = {item["label"]: item["p"] for item in row["strategy"]}
-    sums_to_one = math.isclose(math.fsum(probabilities.values()), 1.0, abs_tol=SUM_TOLERANCE)
+    sums_to_one = math.isclose(sum(probabilities.values()), 1.0, abs_tol=SUM_TOLERANCE)
     if not (0.0 < row["propensity"] <= 1.0 and sums_to_one and probabilities.get(row["chosen"], 0.0) > 0.0):
         return "no_propensity"
     if row["reply_source"] != "generated" or row["reply_strategy"] not in {row["chosen"], None}:
@@ -132,7 +133,7 @@ def _decided(decision: pb.Decision) -> Row:
     screened = decision.HasField("screening")
     screening = decision.screening
     return {
-        "step": decision.step,
+        "step": decision.step if decision.step <= MOST_STEPS else None,
         "decided_at": _last(decision.hops),
         "modalities": [_modality(modality) for modality in decision.manifest],
         "missing": [
@@ -203,15 +204,6 @@ def _scored(trust: pb.TrustScore) -> Row:
         "crisis_gate_failed": trust.crisis_gate_failed,
         "scored_at": _last(trust.hops),
     }
-
-
-def label(enum: EnumTypeWrapper, value: int, prefix: str) -> str:
-    """The contract's stable lower-case label of an enum's value; one that this version does not know by its number."""
-    try:
-        name: str = enum.Name(value)
-    except ValueError:
-        return f"unknown_{value}"
-    return name.removeprefix(prefix).lower()
 
 
 def _modality(modality: pb.Modality) -> str:

@@ -16,6 +16,7 @@ from multimood.contracts.v1 import events_pb2 as pb
 from multimood.contracts.v1 import gateway_pb2 as gw
 from multimood.contracts.v1 import gateway_pb2_grpc
 from multimood.errors import MultimoodError
+from multimood.labels import label
 from multimood.telemetry import meter, span_link, tracer
 from services.gateway.accept import Acceptor
 from services.gateway.auth import Authenticator
@@ -165,7 +166,7 @@ def _measure(response: gw.ConverseResponse, narration: Narration, started: float
     elapsed_ms = (time.monotonic() - started) * 1000
     part = response.WhichOneof("part")
     if part == "reply":
-        _reply.record(elapsed_ms, {"source": pb.ReplySource.Name(response.reply.source)})
+        _reply.record(elapsed_ms, {"source": label(pb.ReplySource, response.reply.source, "REPLY_SOURCE_")})
         span.add_event("reply")
     if (part == "delta" and narration.deltas_told == 1) or (part == "reply" and not narration.deltas_told):
         _first_token.record(elapsed_ms)

@@ -1,6 +1,7 @@
 """From the parts of an utterance to its one `Features` record. Pure."""
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import cast
 
 from google.protobuf.message import Message
@@ -8,7 +9,7 @@ from google.protobuf.message import Message
 from multimood import topics
 from multimood.bus.envelope import Event, Output, output
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.encoding import topic_of
+from multimood.encoding import EMBEDDING_TOPIC, topic_of
 from multimood.safety.risk import outranks
 
 SERVICE = "joiner"
@@ -17,8 +18,11 @@ Parts = Mapping[str, Event[Message]]
 
 
 def expected_modalities(utterance: pb.Utterance) -> list[pb.Modality]:
-    """The modalities that will have an embedding: those announced, and text when speech came without it."""
-    modalities = set(utterance.manifest)
+    """The modalities that will have an embedding: those announced, and text when speech came without it.
+
+    For one that this version does not know there is no encoder, and nobody waits for it.
+    """
+    modalities = EMBEDDING_TOPIC.keys() & set(utterance.manifest)
     if pb.MODALITY_AUDIO in modalities:
         modalities.add(pb.MODALITY_TEXT)
     return sorted(modalities)
@@ -32,14 +36,18 @@ def needs_transcript(utterance: pb.Utterance) -> bool:
 def required(parts: Parts) -> Collection[str] | None:
     """Topics whose records make the utterance complete; None until the utterance itself, with its manifest, is here."""
     anchor = parts.get(topics.UTTERANCE.name)
-    if anchor is None:
-        return None
-    utterance = cast("pb.Utterance", anchor.message)
+    return None if anchor is None else _required_by(tuple(cast("pb.Utterance", anchor.message).manifest))
+
+
+@lru_cache(maxsize=256)
+def _required_by(manifest: tuple[pb.Modality, ...]) -> frozenset[str]:
+    """The same for a manifest: asked with every part that comes."""
+    utterance = pb.Utterance(manifest=manifest)
     names = {topics.UTTERANCE.name, topics.SCREENING.name}
     names.update(topic_of(modality).name for modality in expected_modalities(utterance))
     if needs_transcript(utterance):
         names.add(topics.TRANSCRIPT.name)
-    return names
+    return frozenset(names)
 
 
 def prefer(new: Event[Message], old: Event[Message]) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from multimood.contracts.v1 import events_pb2 as pb
+from multimood.labels import label
 
 NO_LANGUAGE = "no_language"
 NO_WORDS = "no_words"
@@ -21,8 +22,8 @@ def words_of(message: pb.Utterance | pb.Transcript) -> str | Wordless | None:
     if message.text.strip():
         return message.text
     if isinstance(message, pb.Transcript):
-        reason = pb.MissingReason.Name(message.missing or pb.MISSING_REASON_EMPTY).removeprefix("MISSING_REASON_")
-        return Wordless(pb.RISK_LEVEL_UNSCREENED, f"{NO_WORDS}.{reason.lower()}")
+        reason = label(pb.MissingReason, message.missing or pb.MISSING_REASON_EMPTY, "MISSING_REASON_")
+        return Wordless(pb.RISK_LEVEL_UNSCREENED, f"{NO_WORDS}.{reason}")
     if pb.MODALITY_TEXT in message.manifest:  # announced and empty: nobody transcribes beside it
         return Wordless(pb.RISK_LEVEL_UNSCREENED, f"{NO_WORDS}.empty")
     if pb.MODALITY_AUDIO in message.manifest:

@@ -12,18 +12,27 @@ from numpy.typing import NDArray
 
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.history import history_vector
+from multimood.taxonomy import EMOTIONS, ESCONV_STRATEGIES, MESC_STRATEGIES
 
 ELLIPSIS: Final = " … "
+STRATEGIES: Final = frozenset((*MESC_STRATEGIES, *ESCONV_STRATEGIES))
+MOST_STEPS: Final = 2**32 - 1
+LAST_REVISION: Final = 2**64 - 1
+"""The contract's largest numbers: whoever writes them into a state must not keep us from going on."""
 MOST_EARLY: Final = 8
 """Answers that are kept until their utterance comes: a person in a crisis may write on before we have caught up."""
 
 
 def history_of(state: pb.Conversation | None) -> NDArray[np.float32]:
-    """What the fusion model is told of the turns before the one at hand: float32 [20]."""
+    """What the fusion model is told of the turns before the one at hand: float32 [20].
+
+    Labels that this version does not know, and numbers that are no probability, count as not perceived.
+    """
     if state is None or not state.steps:
         return history_vector({}, "", 0, previous=False)
-    emotion = {item.label: item.p for item in state.emotion}
-    return history_vector(emotion, state.strategy, state.steps, previous=True)
+    emotion = {item.label: item.p for item in state.emotion if item.label in EMOTIONS and 0 <= item.p <= 1}
+    strategy = state.strategy if state.strategy in STRATEGIES else ""
+    return history_vector(emotion, strategy, state.steps, previous=True)
 
 
 def has_turn(state: pb.Conversation | None, utterance_id: str, role: pb.Role) -> bool:
@@ -64,7 +73,7 @@ def after_decision(state: pb.Conversation | None, decision: pb.Decision, most: i
     return pb.Conversation(
         context=decision.context,
         turns=_trimmed(spoken, [turn for turn in early if turn.utterance_id != utterance_id], most),
-        steps=max(decision.step + 1, 0 if state is None else state.steps),
+        steps=max(min(decision.step + 1, MOST_STEPS), 0 if state is None else state.steps),
         emotion=decision.user_emotion,
         strategy=decision.chosen,
         revision=_revision(state, decision),
@@ -130,4 +139,4 @@ def shortened(text: str, most: int) -> str:
 def _revision(state: pb.Conversation | None, cause: pb.Decision | pb.Reply) -> int:
     """Above the state's own, and not below that of a state which was forgotten: the time of its cause, if later."""
     made_at_us = cause.hops[-1].produced_at_us if cause.hops else 0
-    return max(made_at_us, 1 if state is None else state.revision + 1)
+    return max(made_at_us, 1 if state is None else min(state.revision + 1, LAST_REVISION))
