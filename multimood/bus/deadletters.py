@@ -1,4 +1,4 @@
-"""The dead-letter topics on the broker, by kafka-python (a synchronous edge tool): read, looked into, replayed."""
+"""The dead-letter topics on the broker, by kafka-python (a synchronous edge tool): looked into, replayed, dropped."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
-from multimood.bus.letters import Letter, Letters, Place, receipt_of, replay_of, sort_letters
+from multimood.bus.letters import DROPPED, RECEIPT, Letter, Letters, Place, receipt_of, replay_of, sort_letters
 from multimood.errors import ConfigurationError, NotFoundError, UnavailableError
 from multimood.settings import KafkaSettings
 from multimood.topics import DEAD_LETTER_ROOM, TOPICS, Topic
@@ -18,7 +18,7 @@ SUFFIX: Final = ".dlq"
 
 
 class DeadLetters:
-    """Reads dead letters and brings them back.
+    """Reads dead letters, brings them back, or gives them up.
 
     All methods raise UnavailableError when the broker does not answer.
     """
@@ -82,9 +82,17 @@ class DeadLetters:
             producer = self._connected()
             partition = back.partition if back.partition in producer.partitions_for(back.topic) else None
             sent = producer.send(back.topic, back.value, back.key, back.headers, partition).get(ANSWER_S)
-            receipt = receipt_of(letter)
-            producer.send(letter.place.topic, b"", None, receipt, letter.place.partition).get(ANSWER_S)
+            self._leave_receipt(letter, RECEIPT)
         return Place(sent.topic, sent.partition, sent.offset)
+
+    def drop(self, letter: Letter) -> None:
+        """Give a letter up: it is listed and replayed no more. Its record stays until the topic's retention ends."""
+        with self._answers():
+            self._leave_receipt(letter, DROPPED)
+
+    def _leave_receipt(self, letter: Letter, name: str) -> None:
+        place, receipt = letter.place, receipt_of(letter, name)
+        self._connected().send(place.topic, b"", None, receipt, place.partition).get(ANSWER_S)
 
     def _connected(self) -> Any:
         if self._producer is None:

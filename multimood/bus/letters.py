@@ -1,7 +1,7 @@
 """Dead letters: the original record under `mm_*` headers that say why it died, and what a replay makes of it. Pure.
 
-A replayed letter stays where it is; beside it goes a receipt (a record without value that names the letter), so that
-the same letter is not replayed twice by accident.
+A letter stays where it is when it was replayed or dropped; beside it goes a receipt (a record without value that names
+the letter), so that the same letter is not replayed twice by accident, or listed for ever.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +10,7 @@ from typing import Any, Final
 
 PREFIX: Final = "mm_"
 RECEIPT: Final = "mm_replay_of"
+DROPPED: Final = "mm_drop_of"
 REPLAYED: Final = "mm_replayed"
 KEPT_HEADER_BYTES: Final = 1024
 
@@ -110,13 +111,13 @@ class Replay:
 
 
 def is_receipt(headers: Headers | None) -> bool:
-    """Tell whether a record of a dead-letter topic only says that a letter was replayed."""
-    return any(name == RECEIPT for name, _ in headers or ())
+    """Tell whether a record of a dead-letter topic only says that a letter was replayed or dropped."""
+    return any(name in {RECEIPT, DROPPED} for name, _ in headers or ())
 
 
-def receipt_of(letter: Letter) -> list[tuple[str, bytes]]:
-    """Headers of the receipt, which is written into the letter's own partition."""
-    return [(RECEIPT, str(letter.place).encode())]
+def receipt_of(letter: Letter, name: str = RECEIPT) -> list[tuple[str, bytes]]:
+    """Headers of the receipt (RECEIPT or DROPPED), which is written into the letter's own partition."""
+    return [(name, str(letter.place).encode())]
 
 
 def replay_of(letter: Letter, source: Any) -> Replay:
@@ -135,19 +136,25 @@ class Letters:
 
     waiting: list[Letter]
     replayed: list[Letter]
+    dropped: list[Letter]
+    """Given up by an operator, whether replayed before or not."""
 
 
 def sort_letters(records: Iterable[Any]) -> Letters:
-    """Tell the letters that wait from those that a receipt says were replayed. Nothing of the records is kept."""
+    """Tell the letters that wait from those that a receipt names. Nothing of the records is kept."""
     letters: list[Letter] = []
-    receipts: set[str] = set()
+    replayed: set[str] = set()
+    dropped: set[str] = set()
     for record in records:
         if is_receipt(record.headers):
-            receipts.add(_text(record.headers, RECEIPT))
+            replayed.add(_text(record.headers, RECEIPT))
+            dropped.add(_text(record.headers, DROPPED))
         else:
             letters.append(Letter.of(record))
     letters.sort(key=lambda letter: (letter.time_us, letter.place.topic, letter.place.partition, letter.place.offset))
-    return Letters(
-        [letter for letter in letters if str(letter.place) not in receipts],
-        [letter for letter in letters if str(letter.place) in receipts],
-    )
+    sorted_letters = Letters([], [], [])
+    for letter in letters:
+        place = str(letter.place)
+        fate = "dropped" if place in dropped else "replayed" if place in replayed else "waiting"
+        getattr(sorted_letters, fate).append(letter)
+    return sorted_letters

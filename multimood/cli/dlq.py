@@ -24,6 +24,7 @@ app = typer.Typer(no_args_is_help=True)
 TopicOption = Annotated[str | None, typer.Option("--topic", help="Only letters of this topic.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only letters with this reason, see `ls`.")]
 ServiceOption = Annotated[str | None, typer.Option("--service", help="Only letters of this service.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Every letter that the other options leave.")]
 Places = Annotated[list[str] | None, typer.Argument(help="Letters by their place, as `show` prints it.")]
 
 
@@ -77,13 +78,11 @@ def replay(  # noqa: PLR0917 - each is an option
     topic: TopicOption = None,
     reason: ReasonOption = None,
     service: ServiceOption = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every letter that the other options leave.")] = False,
+    everything: AllOption = False,
     again: Annotated[bool, typer.Option("--again", help="Also letters that were replayed before.")] = False,
 ) -> None:
     """Put letters back into the topic they came from: the same bytes under the same id. Each once, unless --again."""
-    if not places and not everything:
-        typer.echo("error: name letters (see `multimood dlq show`), or give --all", err=True)
-        raise typer.Exit(2)
+    _check_named(places, everything)
     with _opened() as dead:
         letters = dead.letters(topic)
         chosen = _chosen([*letters.replayed, *letters.waiting], places, reason, service)
@@ -93,6 +92,34 @@ def replay(  # noqa: PLR0917 - each is an option
     typer.echo(f"{replayed} replayed" + (f", {before} were before (--again replays them too)" if before else ""))
     if replayed < len(due):
         raise typer.Exit(1)
+
+
+@app.command("drop")
+def drop(  # noqa: PLR0917 - each is an option
+    places: Places = None,
+    topic: TopicOption = None,
+    reason: ReasonOption = None,
+    service: ServiceOption = None,
+    everything: AllOption = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Give letters up for good: `ls` and `show` list them no more, `replay` passes them by."""
+    _check_named(places, everything)
+    with _opened() as dead:
+        letters = dead.letters(topic)
+        chosen = _chosen([*letters.replayed, *letters.waiting], places, reason, service)
+        waiting = sum(letter in letters.waiting for letter in chosen)
+        if chosen and not yes:
+            typer.confirm(f"drop {len(chosen)} letters, {waiting} of them never replayed?", abort=True)
+        for letter in chosen:
+            dead.drop(letter)
+    typer.echo(f"{len(chosen)} dropped")
+
+
+def _check_named(places: list[str] | None, everything: bool) -> None:
+    if not places and not everything:
+        typer.echo("error: name letters (see `multimood dlq show`), or give --all", err=True)
+        raise typer.Exit(2)
 
 
 def _replayed(dead: DeadLetters, letter: Letter) -> bool:

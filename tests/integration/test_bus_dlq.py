@@ -107,6 +107,23 @@ async def test_a_letter_comes_back_as_it_was_and_only_once(kafka: KafkaServer, w
     assert "1 replayed" in dlq("replay", place(letter), "--again").stdout
 
 
+async def test_a_dropped_letter_is_listed_and_replayed_no_more(kafka: KafkaServer, writer: Writer) -> None:
+    run, reason = secrets.token_hex(4), f"r{secrets.token_hex(3)}"
+    letters = [place((await die(writer, run, number, reason))[1]) for number in range(3)]
+    arguments = ("--topic", TOPIC.name, "--reason", reason)
+
+    result = dlq("drop", letters[0], letters[1], "--yes", *arguments)
+    assert (result.exit_code, "2 dropped" in result.stdout) == (0, True), result.output
+    assert CANARY not in result.output
+    assert [line["letter"] for line in shown(*arguments)] == [letters[2]]
+    result = dlq("replay", "--all", *arguments)
+    assert "1 replayed" in result.stdout
+    back = [r for r in await records_of(kafka.brokers, [TOPIC.name]) if header_of(r, REPLAYED) in letters]
+    assert [header_of(record, REPLAYED) for record in back] == [letters[2]]
+    assert "1 dropped" in dlq("drop", "--all", "--yes", *arguments).stdout
+    assert reason not in dlq("ls", "--topic", TOPIC.name).stdout
+
+
 async def test_content_is_printed_when_asked_for(writer: Writer) -> None:
     run = secrets.token_hex(4)
     said = utterance(run, "c", 1, CANARY)
@@ -177,7 +194,7 @@ async def test_mistakes_are_told(writer: Writer) -> None:
     assert (result.exit_code, "multimood topics ls" in result.output) == (1, True)
 
 
-@pytest.mark.parametrize("command", [("replay", "--all")])
+@pytest.mark.parametrize("command", [("replay", "--all"), ("drop", "--all", "--yes")])
 def test_without_a_broker_it_says_so(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = f"{HOST}:{assign(['nobody'])['nobody']}"
     monkeypatch.setenv("MULTIMOOD_KAFKA_BROKERS", nobody)

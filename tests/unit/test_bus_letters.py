@@ -7,6 +7,7 @@ import pytest
 from bus_fakes import CANARY
 
 from multimood.bus.letters import (
+    DROPPED,
     REPLAYED,
     Letter,
     Place,
@@ -80,6 +81,15 @@ def test_letters_with_a_receipt_do_not_wait() -> None:
     assert [letter.place.offset for letter in found.replayed] == [1]
     other_partition = dead(receipt_of(Letter.of(records[1])), 3, b"", partition=1)
     assert len(sort_letters([*records, other_partition]).waiting) == 2
+
+
+def test_dropped_letters_are_apart_whether_they_were_replayed_or_not() -> None:
+    records = [dead(dead_letter_headers([], FAULT), n) for n in range(3)]
+    letters = [Letter.of(record) for record in records]
+    receipts = [dead(receipt_of(letters[0], DROPPED), 3, b""), dead(receipt_of(letters[1], DROPPED), 4, b"")]
+    found = sort_letters([*records, *receipts, dead(receipt_of(letters[1]), 5, b"")])
+    assert all(is_receipt(receipt.headers) for receipt in receipts)
+    assert (found.waiting, found.replayed, found.dropped) == ([letters[2]], [], letters[:2])
 
 
 def test_nothing_of_the_content_is_kept_in_what_is_listed() -> None:
