@@ -32,7 +32,6 @@ Headers = Sequence[tuple[str, bytes | None]]
 Tp = tuple[str, int]
 
 SEND_S = 0.002
-"""From handing a record over to its acknowledgement; halfway it is durable."""
 LARGEST = 1 << 20
 
 
@@ -61,8 +60,10 @@ class Service:
 class Broker:
     """Topics, and how far each group is."""
 
-    def __init__(self, partitions: int) -> None:
+    def __init__(self, partitions: int, send_s: float) -> None:
         self.partitions = partitions
+        self.send_s = send_s
+        """From handing a record over to its acknowledgement; halfway it is durable."""
         self.logs: defaultdict[Tp, list[Record]] = defaultdict(list)
         self.committed: defaultdict[tuple[str, Tp], int] = defaultdict(int)
         self.readers: set[asyncio.Event] = set()
@@ -218,12 +219,12 @@ class Member:
         """See `Sender`."""
         if len(value or b"") > limit:
             raise UnsendableError(f"a record for {topic} has {len(value or b'')} bytes; at most {limit} are accepted")
-        await asyncio.sleep(SEND_S / 2)
+        await asyncio.sleep(self._broker.send_s / 2)
         await self._broker.up.wait()
         await self._moment()
         self._broker.append(topic, key, value, headers)
         await self._moment()
-        await asyncio.sleep(SEND_S / 2)
+        await asyncio.sleep(self._broker.send_s / 2)
 
     async def _moment(self) -> None:
         self.moments += 1
@@ -235,8 +236,8 @@ class Member:
 class Topology:
     """Services between topics. Leaving it checks that no worker crashed on its own."""
 
-    def __init__(self, *services: Service, partitions: int = 2) -> None:
-        self.broker = Broker(partitions)
+    def __init__(self, *services: Service, partitions: int = 2, send_s: float = SEND_S) -> None:
+        self.broker = Broker(partitions, send_s)
         self._services = {service.name: service for service in services}
         self.members: dict[str, list[Member]] = {service.name: [] for service in services}
 

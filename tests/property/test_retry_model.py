@@ -27,7 +27,7 @@ from multimood.errors import UnavailableError
 pytestmark = pytest.mark.property
 
 RETRY = RetryPolicy(first_s=0.05, longest_s=1.0, budget_s=5.0)
-TAKES_S = 0.01
+TAKES_S = SEND_S = 0.02
 FATES = ("fine", "fine", "flaky", "poison", "down")
 """Answered; answered at the third attempt; raises what cannot work; raises for ever what might."""
 
@@ -77,7 +77,8 @@ class Retries(RuleBasedStateMachine):
     @initialize(workers=st.integers(1, 3))
     def begin(self, workers: int) -> None:
         async def opened() -> Topology:
-            top = await Topology(Service("echo", (topics.UTTERANCE,), Core().handler), partitions=2).__aenter__()
+            service = Service("echo", (topics.UTTERANCE,), Core().handler)
+            top = await Topology(service, send_s=SEND_S).__aenter__()
             for _ in range(workers - 1):
                 top.start("echo")
             return top
@@ -106,7 +107,7 @@ class Retries(RuleBasedStateMachine):
     def garbage(self) -> None:
         self.top.raw(topics.UTTERANCE, b"\xff", b"t/a", [("own", b"\0")])
 
-    @rule(seconds=st.sampled_from([0.001, 0.011, 0.0115, 0.05, 0.3, 2.0, 6.0]))
+    @rule(seconds=st.sampled_from([0.005, 0.01, 0.02, 0.035, 0.3, 2.0, 6.0]))
     def pass_time(self, seconds: float) -> None:
         self.time.run(asyncio.sleep(seconds))
 
@@ -198,6 +199,7 @@ class Retries(RuleBasedStateMachine):
         budgets = max(down.values(), default=0) * (RETRY.budget_s + TAKES_S)
         self.time.run(asyncio.sleep(budgets + 0.5 * len(self.events) + 1))
         assert self.top.lag("echo") == 0, "something waits for longer than its budget"
+        assert all(member.processor.held == 0 for member in self.top.members["echo"])  # type: ignore[attr-defined]
         assert set(self.answered) == {name for name, fate in self.fates.items() if fate in {"fine", "flaky"}}
         buried = self.buried()
         for utterance, record in self.events:

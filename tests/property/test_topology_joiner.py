@@ -118,6 +118,26 @@ async def test_latecomers_and_duplicates_change_nothing_and_are_acknowledged() -
 
 
 @virtually
+async def test_of_two_parts_of_a_kind_a_vector_beats_its_absence_and_else_the_first_stays() -> None:
+    async with Topology(joiner()) as top:
+        said_a, screened, _, _ = parts("a")
+        absent = pb.Embedding(
+            context=screened[1].context, modality=TEXT, missing=pb.MISSING_REASON_MODEL_UNAVAILABLE
+        )  # fmt: skip
+        first, second = embedding("a"), embedding("a")
+        second.vector = b"\1\1\1\1"
+        lost = pb.Embedding(context=absent.context, modality=VIDEO, missing=pb.MISSING_REASON_NO_FACE)
+        for part in (absent, first, second, absent):
+            say(top, (topics.EMBEDDING_TEXT, part))
+        say(top, screened, said_a, (topics.EMBEDDING_VIDEO, lost))
+        await asyncio.sleep(SOON)
+        (features,) = top.messages(topics.FEATURES)
+        assert [one.vector for one in features.embeddings] == [first.vector]
+        assert [(one.modality, one.reason) for one in features.missing] == [(VIDEO, pb.MISSING_REASON_NO_FACE)]
+        assert top.lag("joiner") == 0
+
+
+@virtually
 async def test_every_order_of_arrival_gives_the_same_bytes() -> None:
     seen = set()
     for turn in range(4):

@@ -143,6 +143,29 @@ async def test_a_partition_that_moves_in_the_middle_of_a_retry_is_answered_once_
         assert (names(top), set(reasons(top).values()), top.lag("text_encoder")) == (["a1", "a2"], {0}, 0)
 
 
+@pytest.mark.parametrize("failure", [None, ValueError(), AWAY])
+def test_what_is_in_work_when_its_partition_moves_gets_its_verdict_from_the_next_owner(
+    failure: BaseException | None,
+) -> None:
+    @virtually
+    async def scenario() -> None:
+        model = Embedder(takes_s=2)
+        async with Topology(text_encoder(model, retry_budget_s=1), partitions=1) as top:
+            model.failures = {"": failure} if failure is not None else {}
+            say(top, said("a"))
+            await asyncio.sleep(1)
+            top.start("text_encoder")
+            top.members["text_encoder"].reverse()
+            top.rebalance("text_encoder")
+            await asyncio.sleep(1.5)
+            assert (names(top), top.letters(topics.UTTERANCE)) == ([], []), "the first one is through, and says nothing"
+            await asyncio.sleep(1)
+            assert len(names(top)) + len(top.letters(topics.UTTERANCE)) == 1
+            assert top.lag("text_encoder") == 0
+
+    scenario()
+
+
 @pytest.mark.parametrize("how", ["moves", "dies", "leaves"])
 def test_whatever_ends_a_retry_in_the_middle_it_begins_again(how: str) -> None:
     @virtually
