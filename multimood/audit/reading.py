@@ -77,10 +77,12 @@ class _Reading:
         summary.add_unfound(sorted(self.confirmed))
         return summary
 
-    def _judged(self, ledger: Ledger, letters: Mapping[str, Sequence[Letter]]) -> Iterator[tuple[Verdict, Facts]]:
+    def _judged(
+        self, ledger: Ledger, letters: Mapping[str, Sequence[tuple[Letter, bool]]]
+    ) -> Iterator[tuple[Verdict, Facts]]:
         for name in ledger.names():
-            for letter in letters.get(name, ()):
-                ledger.see_letter(name, letter)
+            for letter, dropped in letters.get(name, ()):
+                ledger.see_letter(name, letter, dropped=dropped)
             if count := self.logged.get(name):
                 ledger.see_row(name, count)
         return ledger.verdicts(int(self.settled_before_ms))
@@ -100,17 +102,18 @@ class _Reading:
             ledger.see(topic, event.message, record.timestamp)
         return unreadable
 
-    async def _letters(self, counts: Mapping[str, int]) -> dict[str, list[Letter]]:
-        """The letters that wait, by the name of the utterance they belong to."""
-        found: dict[str, list[Letter]] = {}
+    async def _letters(self, counts: Mapping[str, int]) -> dict[str, list[tuple[Letter, bool]]]:
+        """The letters that wait, and those that were dropped, by the name of the utterance they belong to."""
+        found: dict[str, list[tuple[Letter, bool]]] = {}
         for topic in TOPICS:
             names: dict[str, str] = {}
             kept = []
             async for record in self._records(_dead(topic), counts[topic.dead_letters]):
                 names[str(Place(record.topic, record.partition, record.offset))] = _addressee(topic, record)
                 kept.append(_Bare(record.topic, record.partition, record.offset, record.headers))
-            for letter in sort_letters(kept).waiting:
-                found.setdefault(names[str(letter.place)], []).append(letter)
+            letters = sort_letters(kept)
+            for letter, dropped in [(x, False) for x in letters.waiting] + [(x, True) for x in letters.dropped]:
+                found.setdefault(names[str(letter.place)], []).append((letter, dropped))
         return found
 
     async def _records(self, topic: Topic, partitions: int) -> AsyncIterator[Any]:

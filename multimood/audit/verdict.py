@@ -40,6 +40,8 @@ class Facts:
     pieces: int = 0
     escalations: int = 0
     rejections: int = 0
+    dropped: int = 0
+    """Rejections whose letter an operator gave up, perhaps after a replay that was answered."""
     letters: int = 0
     rows: int = 0
     missing: set[int] = field(default_factory=set)
@@ -71,7 +73,7 @@ def judge(name: str, facts: Facts, *, settled: bool = True) -> Verdict:
         outcome = "escalated"
     elif answered:
         outcome = "replied"
-    elif facts.rejections:
+    elif facts.rejections or facts.dropped:
         outcome = "rejected"
     elif facts.letters and not facts.readable:
         outcome = "dead_lettered"
@@ -146,11 +148,13 @@ class Ledger:
         facts = self._of(place)
         facts.accepted_ms, facts.readable = timestamp_ms, False
 
-    def see_letter(self, name: str, letter: Letter) -> None:
+    def see_letter(self, name: str, letter: Letter, *, dropped: bool = False) -> None:
         """Take a dead letter that was not replayed. One is final only from the stage that nothing can go around."""
         facts = self._of(name)
         facts.letters += 1
-        facts.rejections += GIVES_UP.get(letter.place.topic) == letter.service and bool(letter.utterance_id)
+        if GIVES_UP.get(letter.place.topic) == letter.service and letter.utterance_id:
+            facts.rejections += not dropped
+            facts.dropped += dropped
 
     def see_row(self, name: str, count: int = 1) -> None:
         """Take rows of the experience log, as its readers get them."""

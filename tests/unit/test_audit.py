@@ -11,7 +11,7 @@ from multimood import topics
 from multimood.audit.reading import _Reading
 from multimood.audit.summary import Summary
 from multimood.audit.verdict import Ledger, Verdict
-from multimood.bus.letters import RECEIPT, dead_letter_headers
+from multimood.bus.letters import DROPPED, RECEIPT, dead_letter_headers
 from multimood.cli.check import show
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.topics import Topic
@@ -162,9 +162,9 @@ class Topics:
         dead.headers = tuple(dead_letter_headers(origin.headers, fault))
         return self._append(f"{origin.topic}.dlq", dead)
 
-    def receipt(self, letter: Any) -> None:
+    def receipt(self, letter: Any, name: str = RECEIPT) -> None:
         done = record(topics.UTTERANCE, pb.Utterance(context=context()))
-        done.value, done.headers = b"", ((RECEIPT, f"{letter.topic}/0/{letter.offset}".encode()),)
+        done.value, done.headers = b"", ((name, f"{letter.topic}/0/{letter.offset}".encode()),)
         self._append(letter.topic, done)
 
     def _append(self, name: str, one: Any) -> Any:
@@ -214,6 +214,16 @@ async def test_a_letter_that_was_replayed_is_no_outcome_any_more() -> None:
     lying.write(*replied())
     lying.write(*SCORED)
     assert (await summary(lying)).as_json()["replied"] == 1
+
+
+async def test_a_letter_that_was_dropped_stays_the_outcome_unless_a_replay_was_answered() -> None:
+    lying = Topics()
+    lying.receipt(lying.letter(lying.write(*said()), "joiner"), DROPPED)
+    found = await summary(lying)
+    assert (found.outcomes, found.is_sound) == ({"rejected": 1}, True)
+    lying.write(*replied())
+    found = await summary(lying)
+    assert (found.outcomes, found.is_sound) == ({"replied": 1}, True)
 
 
 async def test_answered_and_given_up_are_two_outcomes() -> None:
