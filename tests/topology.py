@@ -96,7 +96,8 @@ class Member:
         self.moments = 0
         """Instants so far at which what happens makes a difference: before a record is durable, and before that is
         known here."""
-        self.on_moment: Callable[[int], None] = lambda _number: None
+        self.on_moment: Callable[[int, bool], None] = lambda _number, _is_durable: None
+        """Told of each, and whether the record is durable. What it raises then, the sender raises."""
         self._broker = broker
         self._service = service
         self._group = service.name
@@ -221,14 +222,14 @@ class Member:
             raise UnsendableError(f"a record for {topic} has {len(value or b'')} bytes; at most {limit} are accepted")
         await asyncio.sleep(self._broker.send_s / 2)
         await self._broker.up.wait()
-        await self._moment()
+        await self._moment(is_durable=False)
         self._broker.append(topic, key, value, headers)
-        await self._moment()
+        await self._moment(is_durable=True)
         await asyncio.sleep(self._broker.send_s / 2)
 
-    async def _moment(self) -> None:
+    async def _moment(self, *, is_durable: bool) -> None:
         self.moments += 1
-        self.on_moment(self.moments)
+        self.on_moment(self.moments, is_durable)
         if self.dead.is_set():
             await asyncio.Event().wait()
 

@@ -65,10 +65,10 @@ class Embedder:
 
 
 class Writer:
-    """A language model that says the same to all, a word in each `word_s`; it never answers what ends with some words."""
+    """A language model that says the same to all, piece by piece; it never answers what ends with some words."""
 
     name = "writer"
-    WORDS = ("I ", "hear ", "you. ", "What ", "happened?")
+    WORDS = ("I hear ", "you, ", "and I stay.")
 
     def __init__(self, word_s: float = 0.05, silent_on: str = "\0") -> None:
         self.word_s = word_s
