@@ -11,6 +11,7 @@ from typing import Self
 from aiohttp import ClientSession
 
 from multimood.local.ports import assign
+from multimood.local.process import tail
 from multimood.local.services import SERVICES, ServiceProcess
 from multimood.settings import KafkaSettings
 
@@ -38,8 +39,31 @@ class Process:
         service = next(service for service in SERVICES if service.name == name)
         self._process = ServiceProcess(service, self.log, port, environment)
 
-    async def __aenter__(self) -> Self:
+    @property
+    def pid(self) -> int:
+        """Of its present life."""
+        assert self._process.child is not None, "start() first"
+        return self._process.child.pid
+
+    def start(self) -> None:
+        """Start it (again); returns before it is ready. From the main thread, see `Child`."""
         self._process.start()
+
+    def is_ready(self) -> bool:
+        """Ask it now."""
+        return self._process.ready()
+
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        assert self._process.child is not None, "start() first"
+        return self._process.child.exit_code()
+
+    def tail(self) -> str:
+        """End of its log."""
+        return tail(self.log)
+
+    async def __aenter__(self) -> Self:
+        self.start()
         await self.ready()
         return self
 
