@@ -112,7 +112,7 @@ class Join(Generic[P, T]):
             pending.deadline = now + self._deadline_s
             del self._orphans[key]
             self._anchored[key] = pending
-        if pending.parts.keys() >= set(required):
+        if len(pending.parts) >= len(required) and all(kind in pending.parts for kind in required):
             return self._close(key, self._anchored, complete=True)
         return None
 

@@ -1,5 +1,6 @@
 """A record on its way through a service, and what a processor may do with the bus."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,9 +12,9 @@ from multimood.bus.envelope import Event, Output
 from multimood.topics import Topic
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen: made for every record, and a frozen one takes three times as long
 class Delivery:
-    """One raw record with the tracker that waits for it."""
+    """One raw record with the tracker that waits for it. Never changed."""
 
     topic: Topic
     record: Any
@@ -30,6 +31,10 @@ class Delivery:
         return self.tracker.closed
 
 
+Addressed = tuple[Output, str]
+"""An output and the traceparent of its record."""
+
+
 def _raise(error: BaseException) -> None:
     raise error
 
@@ -44,6 +49,14 @@ class Bus:
     """Put the original bytes into the dead-letter topic (error, attempts); returns when durable."""
     crash: Callable[[BaseException], None] = _raise
     """End the process: its records are read again by whoever gets the partitions. For what must not go on unnoticed."""
+    together: Callable[[Sequence[Addressed]], Awaitable[Sequence[BaseException | None]]] | None = None
+    """`emit_all` for many at once at the price of one; None: each is emitted by itself."""
+
+    async def emit_all(self, outputs: Sequence[Addressed]) -> Sequence[BaseException | None]:
+        """Publish independent outputs, in no order; gives what became of each when all are durable or never will be."""
+        if self.together is not None:
+            return await self.together(outputs)
+        return await asyncio.gather(*(self.emit((out,), trace) for out, trace in outputs), return_exceptions=True)
 
 
 class Processor(Protocol):

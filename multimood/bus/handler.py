@@ -15,7 +15,7 @@ from multimood.bus.retry import RetryPolicy, code_of, is_retryable
 from multimood.clock import loop_time
 from multimood.errors import InvalidEventError
 from multimood.seen import SeenIds
-from multimood.telemetry import current_traceparent, meter, remote_context, tracer
+from multimood.telemetry import Tally, current_traceparent, remote_context, tracer
 from multimood.topics import Topic
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,8 @@ Handle = Callable[[Event[Message]], Awaitable[Sequence[Output]]]
 SEEN_IDS = 50_000
 ANSWERED = frozenset({"done", "exhausted"})
 MOVED = "moved"
+
+_outcomes = Tally("multimood_events", "Events by service, topic and outcome", ("service", "topic", "outcome"))
 
 
 class Handler:
@@ -67,7 +69,6 @@ class Handler:
         self._executor: KeyedExecutor[tuple[Delivery, Event[Message]]] = KeyedExecutor(
             self._work, concurrency=concurrency, capacity=capacity, on_error=bus.crash
         )
-        self._outcomes = meter().create_counter("multimood.events", description="Events by service, topic and outcome")
 
     @property
     def held(self) -> int:
@@ -107,7 +108,7 @@ class Handler:
         await self._executor.drain(grace_s)
 
     def _count(self, topic: Topic, outcome: str) -> None:
-        self._outcomes.add(1, {"service": self._service, "topic": topic.name, "outcome": outcome})
+        _outcomes.add(self._service, topic.name, outcome)
 
     async def _work(self, item: tuple[Delivery, Event[Message]]) -> None:
         delivery, event = item

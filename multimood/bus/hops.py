@@ -9,14 +9,10 @@ from google.protobuf.message import Message
 from multimood.bus.envelope import Event
 from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.telemetry import meter
+from multimood.telemetry import Durations
 
-_hop = meter().create_histogram(
-    "multimood.hop.duration", unit="ms", description="Record received to output handed over"
-)
-_own = meter().create_histogram(
-    "multimood.hop.own.duration", unit="ms", description="The same without waiting for models"
-)
+_hop = Durations("multimood_hop_duration", "Record received to output handed over")
+_own = Durations("multimood_hop_own_duration", "The same without waiting for models")
 
 
 class HopClock:
@@ -45,8 +41,8 @@ class HopClock:
         """The finished line; also measured as metrics."""
         produced = now_us()
         total_us = max(0, produced - self._received_at_us)
-        _hop.record(total_us / 1000, {"service": self._service})
-        _own.record(max(0, total_us - self._model_us) / 1000, {"service": self._service})
+        _hop.record(self._service, total_us / 1000)
+        _own.record(self._service, max(0, total_us - self._model_us) / 1000)
         return pb.Hop(
             service=self._service, received_at_us=self._received_at_us, produced_at_us=produced, model_us=self._model_us
         )

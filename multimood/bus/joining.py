@@ -2,27 +2,32 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final
 
 from google.protobuf.message import Message
 
 from multimood.bus.acks import Limits
-from multimood.bus.delivery import Bus, Delivery
+from multimood.bus.delivery import Addressed, Bus, Delivery
 from multimood.bus.envelope import Event, decode
 from multimood.bus.retry import code_of
 from multimood.clock import loop_time
 from multimood.errors import InvalidEventError
 from multimood.join import AlreadyJoined, Join, Joined
-from multimood.telemetry import meter
+from multimood.telemetry import Tally
 from multimood.topics import Topic
 
 logger = logging.getLogger(__name__)
 
 Part = Event[Message]
 JoinedParts = Joined[Part, Delivery]
+Ending = tuple[JoinedParts, list[Delivery]]
+"""A joined record, and what came of its key while it was being finished."""
 
 RECOVERED_IDS = 4_000
+_outcomes = Tally("multimood_joins", "Joins by outcome", ("service", "outcome"))
+TOGETHER: Final = 128
+"""So many joined records leave in one go, at most: enough to share the cost, few enough that none waits long."""
 LIMITS: Final = Limits(records=10_000)
 """Parts wait for each other: many more are in work than in a service that can do something about each at once."""
 
@@ -32,6 +37,9 @@ class Joining:
 
     `finish` does whatever makes a joined record durable; when it returns, the records behind it are acknowledged. It is
     called for up to `concurrency` keys at once. What it raises sends the records behind it to the dead letters.
+
+    A joined record that only has to be published needs no `finish`: `says` makes the output (None: nothing is said),
+    and those of a batch are sent together.
     """
 
     def __init__(
@@ -39,8 +47,9 @@ class Joining:
         service: str,
         bus: Bus,
         join: Join[Part, Delivery],
-        finish: Callable[[JoinedParts], Awaitable[None]],
+        finish: Callable[[JoinedParts], Awaitable[None]] | None = None,
         *,
+        says: Callable[[JoinedParts], Addressed | None] = lambda _joined: None,
         owns: Sequence[Topic],
         key_of: Callable[[Part], str],
         recovers: Sequence[tuple[Topic, int | None]] = (),
@@ -53,16 +62,19 @@ class Joining:
         self._bus = bus
         self._join = join
         self._finish = finish
+        self._says = says
         self._owns = frozenset(topic.name for topic in owns)
         self._key_of = key_of
-        self._concurrency = concurrency
+        self._at_once = concurrency if finish is not None else max(1, concurrency // TOGETHER)
         self._finishing: set[asyncio.Task[None]] = set()
+        self._joined: list[Ending] = []
+        """To be published together, at the end of the batch that is being taken at the latest."""
         self._latecomers: dict[str, list[Delivery]] = {}
         """By key that is being finished: records that came meanwhile. They may not be acknowledged before it is."""
+        self._room = asyncio.Event()
         self._timer: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._draining = False
-        self._outcomes = meter().create_counter("multimood.joins", description="Joins by outcome")
 
     @property
     def held(self) -> int:
@@ -78,25 +90,28 @@ class Joining:
         if self._timer is None:
             self._timer = asyncio.create_task(self._expire())
             self._timer.add_done_callback(self._ended)
+        clock = asyncio.get_running_loop().time
         for delivery in deliveries:
             if delivery.moved:  # while an earlier one of these waited
-                return
+                break
             record = delivery.record
             try:
                 event = decode(delivery.topic, record.value, record.headers, record.key, delivery.received_at_us)
             except InvalidEventError as error:
+                self._publish()
                 if delivery.topic.name in self._owns:
                     await self._bus.dead_letter(delivery, error, 1)
                 self._count("invalid")
                 delivery.done()
                 continue
-            await self._add(event, delivery)
+            await self._add(event, delivery, clock())
+        self._publish()
         self._wake.set()
 
-    async def _add(self, event: Part, delivery: Delivery) -> None:
+    async def _add(self, event: Part, delivery: Delivery, now: float) -> None:
         key = self._key_of(event)
         try:
-            joined = self._join.add(key, delivery.topic.name, event, delivery, loop_time())
+            joined = self._join.add(key, delivery.topic.name, event, delivery, now)
         except AlreadyJoined:
             self._count("late")
             latecomers = self._latecomers.get(key)
@@ -110,18 +125,67 @@ class Joining:
 
     async def _begin(self, joined: JoinedParts) -> None:
         # Before anything else: the join has forgotten the key's records, and only this knows that they are not done.
-        latecomers = self._latecomers[joined.key] = []
-        while len(self._finishing) >= self._concurrency:
-            await asyncio.wait(self._finishing, return_when=asyncio.FIRST_COMPLETED)
-        task = asyncio.create_task(self._end(joined, latecomers))
+        latecomers: list[Delivery] = []
+        self._latecomers[joined.key] = latecomers
+        if self._finish is None:
+            self._joined.append((joined, latecomers))
+            if len(self._joined) >= TOGETHER:
+                self._publish()
+                await self._await_room()
+            return
+        await self._await_room()
+        self._start(self._end(self._finish, joined, latecomers))
+
+    def _publish(self) -> None:
+        """Begin to send what was joined."""
+        if self._joined:
+            together, self._joined = self._joined, []
+            self._start(self._end_all(together))
+
+    def _start(self, ending: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(ending)
         self._finishing.add(task)
         task.add_done_callback(self._ended)
 
-    async def _end(self, joined: JoinedParts, latecomers: list[Delivery]) -> None:
+    async def _await_room(self) -> None:
+        while len(self._finishing) >= self._at_once:
+            self._room.clear()  # not asyncio.wait: it would visit every one of hundreds, for each that begins
+            await self._room.wait()
+
+    async def _end(
+        self, finish: Callable[[JoinedParts], Awaitable[None]], joined: JoinedParts, latecomers: list[Delivery]
+    ) -> None:
+        error: Exception | None = None
         try:
-            await self._finish(joined)
-        except Exception as error:
-            logger.exception("dead letter", extra={"code": code_of(error)})
+            await finish(joined)
+        except Exception as raised:  # noqa: BLE001 - whatever it is, it must not lose the records behind it
+            error = raised
+        await self._conclude(joined, latecomers, error)
+
+    async def _end_all(self, together: Sequence[Ending]) -> None:
+        errors: list[BaseException | None] = []
+        outputs: list[Addressed] = []
+        said: list[int] = []
+        for number, (joined, _) in enumerate(together):
+            try:
+                addressed = self._says(joined)
+            except Exception as raised:  # noqa: BLE001 - see _end
+                errors.append(raised)
+                continue
+            errors.append(None)
+            if addressed is not None:
+                outputs.append(addressed)
+                said.append(number)
+        for number, outcome in zip(said, await self._bus.emit_all(outputs), strict=True):
+            errors[number] = outcome
+        for (joined, latecomers), error in zip(together, errors, strict=True):
+            if isinstance(error, asyncio.CancelledError):
+                raise error
+            await self._conclude(joined, latecomers, error)
+
+    async def _conclude(self, joined: JoinedParts, latecomers: list[Delivery], error: BaseException | None) -> None:
+        if error is not None:
+            logger.error("dead letter", extra={"code": code_of(error)}, exc_info=error)
             for delivery in joined.tickets:
                 await self._bus.dead_letter(delivery, error, 1)
             self._join.reopen(joined.key)
@@ -135,6 +199,7 @@ class Joining:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._finishing.discard(task)
+        self._room.set()
         if self._draining:
             return
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
@@ -145,6 +210,7 @@ class Joining:
         while True:
             for joined in self._join.expire(loop_time()):
                 await self._begin(joined)
+            self._publish()
             self._wake.clear()
             deadline = self._join.next_deadline()
             wait = None if deadline is None else max(0.001, deadline - loop_time())
@@ -174,4 +240,4 @@ class Joining:
         await asyncio.gather(*unfinished, return_exceptions=True)
 
     def _count(self, outcome: str) -> None:
-        self._outcomes.add(1, {"service": self._service, "outcome": outcome})
+        _outcomes.add(self._service, outcome)

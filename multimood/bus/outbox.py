@@ -1,9 +1,10 @@
 """What leaves a service: its outputs, and the dead letters of what it could not process."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from multimood.bus.delivery import Delivery
+from multimood.bus.delivery import Addressed, Delivery
 from multimood.bus.envelope import Output, encode_headers
 from multimood.bus.letters import KEPT_HEADER_BYTES, dead_letter_headers, envelope_headers
 from multimood.bus.retry import code_of
@@ -12,12 +13,26 @@ from multimood.errors import MultimoodError, UnsendableError
 from multimood.topics import DEAD_LETTER_ROOM
 
 
+@dataclass(slots=True)
+class Record:
+    """A record to be sent, and how large it may be."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+    limit: int
+
+
 class Sends(Protocol):
     """Sends a record; returns when it is durable. Raises UnsendableError when it never will be."""
 
     async def send(
         self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]], *, limit: int
     ) -> None:
+        """See `Sender`."""
+
+    async def send_all(self, records: Sequence[Record]) -> Sequence[BaseException | None]:
         """See `Sender`."""
 
 
@@ -39,6 +54,21 @@ class Outbox:
                 encode_headers(out, self._service, traceparent),
                 limit=out.topic.max_message_bytes,
             )
+
+    async def emit_all(self, outputs: Sequence[Addressed]) -> Sequence[BaseException | None]:
+        """Publish independent outputs; gives what became of each when all are durable or never will be."""
+        return await self._sender.send_all(
+            [
+                Record(
+                    out.topic.name,
+                    out.key,
+                    out.message.SerializeToString(),
+                    encode_headers(out, self._service, traceparent),
+                    out.topic.max_message_bytes,
+                )
+                for out, traceparent in outputs
+            ]
+        )
 
     async def dead_letter(self, delivery: Delivery, error: BaseException, attempts: int) -> None:
         """Put the original bytes into the dead-letter topic; returns when they are durable."""

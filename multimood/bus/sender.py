@@ -8,6 +8,7 @@ failed in any way but "try again" is dropped, and what it had not sent goes thro
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -20,6 +21,7 @@ from aiokafka.errors import (
 )
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from multimood.bus.outbox import Record
 from multimood.errors import UnsendableError
 from multimood.settings import KafkaSettings
 
@@ -79,20 +81,16 @@ class Sender:
         """
         if key is None and value is None:  # which the client refuses to send
             value = b""
-        size = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, headers)
-        if size > limit:
-            raise UnsendableError(f"a record for {topic} has {size} bytes; at most {limit} are accepted")
+        _check_size(topic, key, value, headers, limit)
         pause, alone = PAUSE_S, False
         while True:
             producer: AIOKafkaProducer | None = None
             try:
-                async with self._refused if alone else contextlib.nullcontext():
-                    producer = await (self._start_one(1) if alone else self._connected())
-                    try:
-                        await producer.send_and_wait(topic, value, key, partition, headers=headers)
-                    finally:
-                        if alone:
-                            await _stop(producer)
+                if alone:
+                    await self._send_alone(topic, value, key, partition, headers)
+                else:
+                    producer = self._producer or await self._connected()
+                    await producer.send_and_wait(topic, value, key, partition, headers=headers)
             except REFUSED as error:
                 if alone:
                     raise UnsendableError(f"{topic} refused a record: {type(error).__name__}") from None
@@ -106,6 +104,55 @@ class Sender:
                 pause = min(2 * pause, LONGEST_PAUSE_S)
             else:
                 return
+
+    async def send_all(self, records: Sequence[Record]) -> Sequence[BaseException | None]:
+        """Send independent records, in no order; gives what became of each when all are durable or never will be.
+
+        Hundreds cost what a few do one by one: nobody is woken for each. Whatever fails is sent again by itself.
+        """
+        producer: AIOKafkaProducer | None = None
+        begun: list[asyncio.Future[Any] | BaseException] = []
+        for one in records:
+            try:
+                _check_size(one.topic, one.key, one.value, one.headers, one.limit)
+                producer = producer or self._producer or await self._connected()
+                begun.append(await producer.send(one.topic, one.value, one.key, headers=one.headers))
+            except (UnsendableError, KafkaError, OSError) as error:
+                begun.append(error)
+        outcomes: list[BaseException | None] = []
+        for started in begun:  # one after another: those of a batch are all done when the first of it is
+            if isinstance(started, BaseException):
+                outcomes.append(started)
+                continue
+            try:
+                await started
+            except (KafkaError, OSError) as error:
+                outcomes.append(error)
+            else:
+                outcomes.append(None)
+        failed = [number for number, error in enumerate(outcomes) if isinstance(error, KafkaError | OSError)]
+        if any(not getattr(outcomes[number], "retriable", False) for number in failed):
+            self._drop(producer)
+        again = await asyncio.gather(
+            *(
+                self.send(one.topic, one.key, one.value, one.headers, limit=one.limit)
+                for one in (records[number] for number in failed)
+            ),
+            return_exceptions=True,
+        )
+        for number, outcome in zip(failed, again, strict=True):
+            outcomes[number] = outcome
+        return outcomes
+
+    async def _send_alone(
+        self, topic: str, value: bytes | None, key: bytes | None, partition: int | None, headers: Headers
+    ) -> None:
+        async with self._refused:
+            producer = await self._start_one(1)
+            try:
+                await producer.send_and_wait(topic, value, key, partition, headers=headers)
+            finally:
+                await _stop(producer)
 
     async def _connected(self) -> AIOKafkaProducer:
         async with self._connecting:
@@ -135,6 +182,12 @@ class Sender:
         task = asyncio.create_task(_stop(producer))
         self._dropped.add(task)
         task.add_done_callback(self._dropped.discard)
+
+
+def _check_size(topic: str, key: bytes | None, value: bytes | None, headers: Headers, limit: int) -> None:
+    size = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, headers)
+    if size > limit:
+        raise UnsendableError(f"a record for {topic} has {size} bytes; at most {limit} are accepted")
 
 
 async def answers(client: Any) -> bool:

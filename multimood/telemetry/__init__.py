@@ -5,10 +5,13 @@ place only, and a guard test sends a canary sentence through the system and sear
 """
 
 from multimood.telemetry.logs import setup_logging
+from multimood.telemetry.measures import Durations, Tally
 from multimood.telemetry.setup import meter, setup, shutdown, tracer
 from multimood.telemetry.tracing import current_traceparent, is_traceparent, remote_context, span_link
 
 __all__ = [
+    "Durations",
+    "Tally",
     "current_traceparent",
     "is_traceparent",
     "meter",

@@ -16,9 +16,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from multimood import __version__
 from multimood.settings import TelemetrySettings
 from multimood.telemetry.logs import setup_logging
+from multimood.telemetry.measures import MILLISECONDS
 from multimood.telemetry.tracing import DiscreetTracer
 
-MILLISECONDS = (1, 2, 3, 5, 8, 12, 20, 35, 60, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 30000)
 SPAN_FILE_BYTES = 32 << 20
 SHUTDOWN_S = 3.0
 

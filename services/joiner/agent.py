@@ -8,6 +8,7 @@ from opentelemetry import trace
 from multimood import topics
 from multimood.bus import Bus, Delivery, Event, HopClock, JoinedParts, Joining, Part
 from multimood.bus.acks import Limits
+from multimood.bus.delivery import Addressed
 from multimood.bus.joining import RECOVERED_IDS
 from multimood.join import Join
 from multimood.telemetry import current_traceparent, remote_context, span_link, tracer
@@ -21,35 +22,27 @@ INPUTS = (topics.UTTERANCE, topics.SCREENING, topics.TRANSCRIPT, *topics.EMBEDDI
 
 def key_of(event: Event[Message]) -> str:
     """An utterance's name: tenant, conversation and utterance together."""
-    context = event.message.context  # type: ignore[attr-defined]
-    return f"{context.tenant}/{context.conversation_id}/{context.utterance_id}"
+    return f"{event.key.decode()}/{event.message.context.utterance_id}"  # type: ignore[attr-defined]
 
 
-class Joiner:
-    """Publishes what the join gives."""
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-
-    async def finish(self, joined: JoinedParts) -> None:
-        """Publish the features of a joined utterance; parts whose utterance never came are dropped."""
-        anchor = joined.parts.get(topics.UTTERANCE.name)
-        if anchor is None:
-            logger.warning("parts without their utterance", extra={"parts": sorted(joined.parts)})
-            return
-        last = max(part.received_at_us for part in joined.parts.values())
-        out = joined_output(joined.parts, HopClock(SERVICE, last if joined.complete else anchor.received_at_us).hop())
-        context = remote_context(anchor.traceparent)
-        if context is None:
-            await self._bus.emit((out,), "")
-            return
-        links = [link for part in joined.parts.values() if (link := span_link(part.traceparent)) is not None]
-        attributes = {
-            "multimood.utterance_id": out.message.context.utterance_id,  # type: ignore[attr-defined]
-            "multimood.complete": joined.complete,
-        }
-        with tracer().start_as_current_span("joiner features", context, trace.SpanKind.INTERNAL, attributes, links):
-            await self._bus.emit((out,), current_traceparent())
+def says(joined: JoinedParts) -> Addressed | None:
+    """The features of a joined utterance; parts whose utterance never came are dropped."""
+    anchor = joined.parts.get(topics.UTTERANCE.name)
+    if anchor is None:
+        logger.warning("parts without their utterance", extra={"parts": sorted(joined.parts)})
+        return None
+    last = max([part.received_at_us for part in joined.parts.values()])
+    out = joined_output(joined.parts, HopClock(SERVICE, last if joined.complete else anchor.received_at_us).hop())
+    context = remote_context(anchor.traceparent)
+    if context is None:
+        return out, ""
+    links = [link for part in joined.parts.values() if (link := span_link(part.traceparent)) is not None]
+    attributes = {
+        "multimood.utterance_id": out.message.context.utterance_id,  # type: ignore[attr-defined]
+        "multimood.complete": joined.complete,
+    }
+    with tracer().start_as_current_span("joiner features", context, trace.SpanKind.INTERNAL, attributes, links):
+        return out, current_traceparent()
 
 
 def processor(bus: Bus, settings: JoinerSettings) -> Joining:
@@ -65,7 +58,7 @@ def processor(bus: Bus, settings: JoinerSettings) -> Joining:
         SERVICE,
         bus,
         join,
-        Joiner(bus).finish,
+        says=says,
         owns=(topics.UTTERANCE, topics.SCREENING, *topics.EMBEDDINGS),
         key_of=key_of,
         recovers=((topics.FEATURES, RECOVERED_IDS),),

@@ -1,6 +1,7 @@
 """From the parts of an utterance to its one `Features` record. Pure."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
 
@@ -33,21 +34,29 @@ def needs_transcript(utterance: pb.Utterance) -> bool:
     return pb.MODALITY_AUDIO in utterance.manifest and pb.MODALITY_TEXT not in utterance.manifest
 
 
-def required(parts: Parts) -> Collection[str] | None:
-    """Topics whose records make the utterance complete; None until the utterance itself, with its manifest, is here."""
-    anchor = parts.get(topics.UTTERANCE.name)
-    return None if anchor is None else _required_by(tuple(cast("pb.Utterance", anchor.message).manifest))
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a manifest asks for; asked with every part that comes, so kept."""
+
+    required: frozenset[str]
+    modalities: tuple[tuple[pb.Modality, str], ...]
+    has_language: bool
 
 
 @lru_cache(maxsize=256)
-def _required_by(manifest: tuple[pb.Modality, ...]) -> frozenset[str]:
-    """The same for a manifest: asked with every part that comes."""
+def _plan(manifest: tuple[pb.Modality, ...]) -> _Plan:
     utterance = pb.Utterance(manifest=manifest)
-    names = {topics.UTTERANCE.name, topics.SCREENING.name}
-    names.update(topic_of(modality).name for modality in expected_modalities(utterance))
+    modalities = tuple((modality, topic_of(modality).name) for modality in expected_modalities(utterance))
+    names = {topics.UTTERANCE.name, topics.SCREENING.name, *(name for _, name in modalities)}
     if needs_transcript(utterance):
         names.add(topics.TRANSCRIPT.name)
-    return frozenset(names)
+    return _Plan(frozenset(names), modalities, bool({pb.MODALITY_TEXT, pb.MODALITY_AUDIO} & set(manifest)))
+
+
+def required(parts: Parts) -> Collection[str] | None:
+    """Topics whose records make the utterance complete; None until the utterance itself, with its manifest, is here."""
+    anchor = parts.get(topics.UTTERANCE.name)
+    return None if anchor is None else _plan(tuple(cast("pb.Utterance", anchor.message).manifest)).required
 
 
 def prefer(new: Event[Message], old: Event[Message]) -> bool:
@@ -63,14 +72,15 @@ def features_of(parts: Parts) -> pb.Features:
     The caller makes sure that the utterance is among them.
     """
     utterance = cast("pb.Utterance", parts[topics.UTTERANCE.name].message)
+    plan = _plan(tuple(utterance.manifest))
     features = pb.Features(
         context=utterance.context,
         manifest=utterance.manifest,
         text=utterance.text,
-        has_language=bool({pb.MODALITY_TEXT, pb.MODALITY_AUDIO} & set(utterance.manifest)),
+        has_language=plan.has_language,
     )
-    for modality in expected_modalities(utterance):
-        part = parts.get(topic_of(modality).name)
+    for modality, topic in plan.modalities:
+        part = parts.get(topic)
         embedding = cast("pb.Embedding", part.message) if part is not None else None
         if embedding is None or embedding.missing:
             reason = embedding.missing if embedding is not None else pb.MISSING_REASON_DEADLINE

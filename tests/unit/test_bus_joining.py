@@ -9,7 +9,8 @@ from bus_fakes import FakeBus, Log, context, settle
 
 from multimood import topics
 from multimood.bus import Delivery, JoinedParts, Joining, Part
-from multimood.bus.envelope import decode
+from multimood.bus.delivery import Addressed
+from multimood.bus.envelope import decode, output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import UnsendableError
 from multimood.join import Join
@@ -296,6 +297,55 @@ async def test_a_key_that_begins_anew_while_it_is_finished_keeps_its_records_apa
     gates[True].set()
     await settle()
     assert (screened.done, said.done) == (2, 2)
+    await one.drain(1)
+
+
+def publishing(fake: FakeBus, says: Callable[[JoinedParts], Addressed | None]) -> Joining:
+    join: Join[Part, Delivery] = Join(required, deadline_s=60, orphan_s=60, capacity=1000)
+    return Joining("test", fake.bus, join, says=says, owns=(topics.UTTERANCE,), key_of=name_of)
+
+
+def features(joined: JoinedParts) -> Addressed:
+    return output(topics.FEATURES, pb.Features(context=context("c", joined.key))), f"trace {joined.key}"
+
+
+async def test_what_only_has_to_be_published_leaves_together_and_is_acknowledged_when_durable(
+    fake: FakeBus, said: Log, screened: Log
+) -> None:
+    one = publishing(fake, features)
+    fake.open.clear()
+    names = [f"u{number}" for number in range(300)]
+    await one.process(said.write(*map(utterance, names)).deliveries())
+    await one.process(screened.write(*map(screening, names)).deliveries())
+    await settle()
+    assert (said.done, screened.done) == (0, 0)
+    await one.process(said.write(utterance("u0")).deliveries(300))
+    assert said.done == 0, "it comes again while it is not durable yet"
+    fake.open.set()
+    await settle()
+    assert (said.done, screened.done) == (301, 300)
+    assert [out.message.context.utterance_id for out in fake.outputs] == names  # type: ignore[attr-defined]
+    assert fake.traceparents == [f"trace {name}" for name in names]
+    await one.drain(1)
+
+
+async def test_of_what_leaves_together_only_what_failed_is_dead_lettered(
+    fake: FakeBus, said: Log, screened: Log
+) -> None:
+    def says(joined: JoinedParts) -> Addressed | None:
+        if joined.key == "b":
+            raise ValueError
+        return None if joined.key == "c" else features(joined)
+
+    one = publishing(fake, says)
+    fake.failures = [UnsendableError("too large")]
+    await one.process(said.write(*map(utterance, "abcd")).deliveries())
+    await one.process(screened.write(*map(screening, "abcd")).deliveries())
+    await settle()
+    assert [out.message.context.utterance_id for out in fake.outputs] == ["d"]  # type: ignore[attr-defined]
+    dead = [name_of(decode(d.topic, d.record.value, d.record.headers, d.record.key, 0)) for d, _, _ in fake.letters]
+    assert sorted(dead) == ["a", "a", "b", "b"]
+    assert (said.done, screened.done, fake.crashes) == (4, 4, [])
     await one.drain(1)
 
 

@@ -17,6 +17,7 @@ from bus_fakes import CANARY, context
 
 from multimood import topics
 from multimood.bus import Publisher, sender
+from multimood.bus.outbox import Record
 from multimood.bus.sender import Sender
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import UnavailableError, UnsendableError
@@ -63,6 +64,9 @@ class Producer:
         if Producer.send_failures:
             raise Producer.send_failures.pop(0)
         self.sent.append((topic, key, value, partition, headers))
+
+    async def send(self, topic: str, value: bytes | None, key: bytes | None, *, headers: Any) -> asyncio.Future[None]:
+        return asyncio.ensure_future(self.send_and_wait(topic, value, key, None, headers=headers))
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +137,41 @@ async def test_many_that_fail_together_get_one_new_producer() -> None:
     await asyncio.gather(*(send(one) for _ in range(20)))
     assert len(Producer.made) == 2
     assert sum(len(producer.sent) for producer in Producer.made) == 21
+
+
+def letters(*values: bytes, limit: int = 1000) -> list[Record]:
+    return [Record("topic", b"k", value, [("h", b"1")], limit) for value in values]
+
+
+async def test_many_at_once_are_sent_by_one_producer_and_each_is_told_its_fate() -> None:
+    one = Sender(KafkaSettings())
+    outcomes = await one.send_all([*letters(b"a", b"b"), *letters(b"x" * 100, limit=10), *letters(b"c")])
+    assert [type(outcome) for outcome in outcomes] == [type(None), type(None), UnsendableError, type(None)]
+    (producer,) = Producer.made
+    assert [value for _, _, value, _, _ in producer.sent] == [b"a", b"b", b"c"]
+    assert await one.send_all([]) == []
+
+
+@pytest.mark.parametrize("error", [KafkaConnectionError, OutOfOrderSequenceNumber, MessageSizeTooLargeError])
+async def test_of_many_at_once_only_what_failed_is_sent_again(error: Callable[[], Exception]) -> None:
+    one = Sender(KafkaSettings())
+    Producer.send_failures = [error()]
+    assert await one.send_all(letters(b"a", b"b", b"c")) == [None] * 3
+    sent = sorted(value for producer in Producer.made for _, _, value, _, _ in producer.sent)
+    assert sent == [b"a", b"b", b"c"]
+
+
+async def test_of_many_at_once_what_is_refused_condemns_no_other() -> None:
+    one = Sender(KafkaSettings())
+    Producer.refuses = b"large"
+    outcomes = await one.send_all(letters(b"a", b"large", b"b"))
+    assert [type(outcome) for outcome in outcomes] == [type(None), UnsendableError, type(None)]
+
+
+async def test_many_at_once_wait_for_a_broker_that_is_not_there_yet() -> None:
+    Producer.start_failures = [KafkaConnectionError(), OSError()]
+    one = Sender(KafkaSettings())
+    assert await one.send_all(letters(b"a", b"b")) == [None, None]
 
 
 async def test_a_broker_that_is_not_there_yet_is_waited_for() -> None:
