@@ -29,7 +29,7 @@ def main() -> int:
     if arguments.report is not None:
         arguments.report.write_text(text + "\n")
     print(text)
-    return 1 if any(report[flag] for flag in FAULTS) else 0
+    return 1 if any(report[flag] for flag in (*FAULTS, "unconfirmed")) else 0
 
 
 if __name__ == "__main__":

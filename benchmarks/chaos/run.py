@@ -91,8 +91,10 @@ class _Run:
         loading = asyncio.create_task(self._load.run(turns(orders.seed, self._clips), over))
         await self._agent.run(plan(orders.seed, orders.kills, orders.gap_s))
         over.set()
-        async with asyncio.timeout(CONFIRM_WITHIN_S):
-            await loading
+        _, unconfirmed = await asyncio.wait([loading], timeout=CONFIRM_WITHIN_S)
+        for late in unconfirmed:
+            late.cancel()  # the report says how many turns that leaves
+        await asyncio.gather(loading, return_exceptions=bool(unconfirmed))
 
     async def _settled(self) -> Summary:
         """Ask until every utterance has everything it should have, or the time is over."""
@@ -137,6 +139,7 @@ class _Run:
         return {
             **found,
             "confirmed": len(self._load.confirmed),
+            "unconfirmed": self._load.begun - len(self._load.confirmed) - self._load.refused.total(),
             "sent_again": self._load.again,
             "refused": dict(self._load.refused),
             "kills": deeds.kills.total(),

@@ -65,6 +65,7 @@ class Load:
 
     system: Stack
     rate_per_s: float
+    begun: int = 0
     confirmed: list[str] = field(default_factory=list)
     again: int = 0
     """Calls that were not confirmed and had to be made again."""
@@ -77,6 +78,7 @@ class Load:
         async with asyncio.TaskGroup() as group:
             while not over.is_set():
                 await room.acquire()
+                self.begun += 1
                 task = group.create_task(self._publish(next(source)))
                 task.add_done_callback(lambda _: room.release())
                 await asyncio.sleep(1 / self.rate_per_s)

@@ -24,6 +24,7 @@ def test_every_utterance_has_one_outcome_although_each_service_is_killed_once(re
     named = report["offenders"]
     assert (report["lost"], report["duplicated"], report["unsafe"]) == (0, 0, 0), named
     assert report["accepted"] >= report["confirmed"] > 0
+    assert report["unconfirmed"] == 0
     assert report["replied"] + report["escalated"] == report["accepted"]
     assert set(report["by_service"]) == {*SERVERS, *(service.name for service in SERVICES)}
     assert report["kills"] == KILLS
