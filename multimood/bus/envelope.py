@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 from google.protobuf.message import DecodeError, Message
 
@@ -40,16 +40,34 @@ class Output:
         return key_of(self.message.context)  # type: ignore[attr-defined]
 
 
-@dataclass(slots=True)  # not frozen: made for every record, and a frozen one takes three times as long
 class Event(Generic[M]):
-    """A decoded record. Never changed."""
+    """A decoded record. Never changed, but its message may be put away and parsed again when it is asked for."""
 
-    topic: Topic
-    message: M
-    id: str
-    key: bytes
-    traceparent: str
-    received_at_us: int
+    __slots__ = ("_message", "_value", "id", "key", "received_at_us", "topic", "traceparent")
+
+    def __init__(  # noqa: PLR0917 - as a dataclass would have it, which takes longer
+        self, topic: Topic, message: M, id: str, key: bytes, traceparent: str, received_at_us: int,  # noqa: A002
+        value: bytes | None = None,
+    ) -> None:  # fmt: skip
+        self.topic = topic
+        self._message: M | None = message
+        self.id = id
+        self.key = key
+        self.traceparent = traceparent
+        self.received_at_us = received_at_us
+        self._value = value
+
+    @property
+    def message(self) -> M:
+        """What the record says."""
+        if self._message is None:
+            self._message = cast("M", self.topic.message.FromString(cast("bytes", self._value)))
+        return self._message
+
+    def put_away(self) -> None:
+        """Keep the record's bytes only, which are there anyway, if it was made of any."""
+        if self._value is not None:
+            self._message = None
 
 
 def event_id(utterance_id: str, topic: Topic, part: str = "") -> str:
@@ -143,4 +161,4 @@ def decode(
     traceparent = _text(said.get("traceparent"))
     if traceparent and not is_traceparent(traceparent):
         traceparent = ""
-    return Event(topic, message, identity, key, traceparent, received_at_us)
+    return Event(topic, message, identity, key, traceparent, received_at_us, value)

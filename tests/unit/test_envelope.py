@@ -23,7 +23,17 @@ def test_what_goes_out_comes_in(tenant: str, conversation: str, utterance: str, 
     out = output(topics.REPLY, pb.Reply(context=about, text=text))
     headers = encode_headers(out, "responder", TRACE)
     event = decode(topics.REPLY, out.message.SerializeToString(), headers, out.key, 7)
-    assert event == Event(topics.REPLY, out.message, out.id, f"{tenant}/{conversation}".encode(), TRACE, 7)
+    for _ in range(2):  # it says the same when it was put away
+        assert (event.topic, event.message, event.id) == (topics.REPLY, out.message, out.id)
+        assert (event.key, event.traceparent) == (f"{tenant}/{conversation}".encode(), TRACE)
+        assert event.received_at_us == 7
+        event.put_away()
+
+
+def test_an_event_that_was_made_of_no_record_keeps_its_message() -> None:
+    event = Event(topics.REPLY, pb.Reply(text="x"), "", b"", "", 0)
+    event.put_away()
+    assert event.message.text == "x"
 
 
 def test_headers_are_cloudevents_and_hold_no_content() -> None:
