@@ -14,7 +14,7 @@ async def kind(exchange: Exchange) -> None:
 
 
 async def serve(port: int) -> None:
-    """Answer for ever; what was asked is not kept."""
+    """Answer for ever."""
     made = LLMServer([kind])
     async with await asyncio.start_server(made.handle, "127.0.0.1", port) as server:
         await server.serve_forever()
