@@ -216,7 +216,7 @@ def test_each_row_is_there_once_whatever_is_killed(log: dict[Topic, list[Any]], 
     assert not any(b"damaged" in key.encode() for key in world.store.objects)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["decision", "reply", "both"])), min_size=1, max_size=12),
        st.randoms(use_true_random=False))  # fmt: skip
 def test_merging_is_idempotent_and_in_any_order(parts: list[tuple[int, str]], rng: Any) -> None:

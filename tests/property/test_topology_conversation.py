@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 import pytest
 from strategist_world import Fusion
-from topology import Topology, reviving
+from topology import SEND_S, Topology, reviving
 from topology_services import Embedder, Writer, joiner, responder, said, sentinel, strategist, text_encoder
 from virtual_time import virtually
 
@@ -87,17 +87,23 @@ async def moments(service: str) -> int:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-@pytest.mark.parametrize("commits", [False, True])
-def test_whenever_a_worker_dies_everyone_is_answered_once(service: str, commits: bool) -> None:
+@pytest.mark.parametrize("later_s", [0.0, SEND_S / 4])
+def test_whenever_a_worker_dies_everyone_is_answered_once(service: str, later_s: float) -> None:
+    """At once, or a little later, when it has read on and committed that."""
+
     @virtually
     async def dies(at: int) -> None:
         async with system() as top, reviving(top, service):
             member = top.members[service][0]
 
+            def commit_and_die() -> None:
+                member.commit()
+                member.dead.set()
+
             def die(moment: int, _is_durable: bool) -> None:
-                if moment == at:
-                    if commits:
-                        member.commit()
+                if moment == at and later_s:
+                    asyncio.get_running_loop().call_later(later_s, commit_and_die)
+                elif moment == at:
                     member.dead.set()
 
             member.on_moment = die

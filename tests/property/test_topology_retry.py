@@ -211,7 +211,10 @@ async def test_a_backlog_is_read_no_further_than_the_limits_and_in_order() -> No
         model.failures = {"": AWAY}
         say(top, *(said(f"u{n}", f"c{n % 7}") for n in range(1200)))
         await asyncio.sleep(1)
-        assert top.members["text_encoder"][0].held == 500, "the limit of a partition"
+        (member,) = top.members["text_encoder"]
+        assert member.held == 500, "the limit of a partition"
+        top.rebalance("text_encoder")
+        assert member.processor.held <= 7, "what was not begun is forgotten: it comes again"  # type: ignore[attr-defined]
         model.failures.clear()
         await asyncio.sleep(60)
         assert (len(names(top)), top.lag("text_encoder")) == (1200, 0)
