@@ -1,10 +1,14 @@
 """Small real media files, made with PyAV while the tests run."""
 
 import io
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 import numpy as np
+
+from multimood.media import audio, video
+from multimood.media.limits import MediaLimits
 
 
 def tone(seconds: float, rate: int = 16_000, hertz: float = 440.0) -> np.ndarray:
@@ -64,3 +68,16 @@ def turned(mp4: bytes, matrix: tuple[int, int, int, int]) -> bytes:
     a, b, c, d = ((x << 16).to_bytes(4, "big", signed=True) for x in matrix)
     zero, one = bytes(4), (1 << 30).to_bytes(4)
     return mp4[:at] + a + b + zero + c + d + zero + zero + zero + one + mp4[at + 36 :]
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """Stands for `Decoders`: the same functions without the processes around them."""
+
+    limits: MediaLimits
+
+    async def wave(self, data: bytes) -> np.ndarray:
+        return audio.decode(data, self.limits)
+
+    async def frames(self, data: bytes, *, fps: float, most: int) -> np.ndarray:
+        return video.sample_frames(data, self.limits, fps=fps, most=most)

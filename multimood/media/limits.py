@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class MediaLimits:
     """Upper bounds for one object. A file that exceeds one of them is refused, not cut.
 
-    The defaults hold the memory of one decoding under about 300 MiB whatever the file claims, and suit utterances:
-    a minute of speech, full HD in either orientation.
+    The defaults suit utterances: a minute of speech, full HD in either orientation. What a decoder takes of memory
+    while it finds out is bounded by its process (`decoder.MEMORY`).
     """
 
     size_bytes: int = 32 << 20

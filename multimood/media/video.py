@@ -12,10 +12,12 @@ from multimood.media.limits import MediaLimits
 
 Frames = NDArray[np.uint8]
 
+SIZE: Final = 448
+"""Of the squares that the face detector takes, in pixels."""
 _QUARTER_TURN: Final = 90
 
 
-def sample_frames(data: bytes, limits: MediaLimits, fps: float = 4.0, size: int = 448, most: int = 16) -> Frames:
+def sample_frames(data: bytes, limits: MediaLimits, fps: float = 4.0, size: int = SIZE, most: int = 16) -> Frames:
     """Frames of a clip's first video stream: uint8 [n, size, size, 3], RGB, 1 <= n <= most.
 
     Each is turned upright (phones store portrait clips sideways), scaled so that its longer side is `size`, and

@@ -12,8 +12,8 @@ from multimood.bus import Event, HopClock, Output, output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.inference import InferenceClient
 from multimood.media import audio
+from multimood.media.apart import Decoders
 from multimood.media.errors import MediaError
-from multimood.media.limits import MediaLimits
 from multimood.store import Store
 from services.audio_encoder.settings import AudioEncoderSettings
 
@@ -26,12 +26,12 @@ class AudioEncoder:
     """Handles utterances that announce audio."""
 
     def __init__(
-        self, client: InferenceClient, store: Store, settings: AudioEncoderSettings, limits: MediaLimits
+        self, client: InferenceClient, store: Store, settings: AudioEncoderSettings, decoders: Decoders
     ) -> None:
         self._client = client
         self._store = store
         self._settings = settings
-        self._limits = limits
+        self._decoders = decoders
 
     @staticmethod
     def answers(event: Event[Message]) -> str | None:
@@ -47,8 +47,10 @@ class AudioEncoder:
             return ()
         try:
             with clock.model():
-                data = await encoding.fetch(self._store, utterance.audio, utterance.context, self._limits.size_bytes)
-            wave = await asyncio.to_thread(audio.decode, data, self._limits)
+                data = await encoding.fetch(
+                    self._store, utterance.audio, utterance.context, self._decoders.limits.size_bytes
+                )
+            wave = await self._decoders.wave(data)
         except MediaError as error:
             return self._missing(utterance, encoding.reason_of(error), clock)
         except encoding.MissingMediaError as error:

@@ -15,5 +15,7 @@ class AudioEncoderSettings(BaseSettings):
     no_speech_threshold: float = 0.6
     """Above this probability a transcript counts as silence: the model invents words for noise."""
     concurrency: int = 6
+    decoders: int = 2
+    """Files decoded at once, each in a process of its own."""
     retry_budget_s: float = 6.0
     """How long an utterance waits for a dependency before it goes on as "missing"; less than the joiner's deadline."""

@@ -1,6 +1,7 @@
 from multimood import topics
 from multimood.bus import Handler, RetryPolicy, Worker, WorkerSettings, run_worker
 from multimood.inference import InferenceClient
+from multimood.media.apart import Decoders
 from multimood.media.limits import MediaLimits
 from multimood.settings import StoreSettings, TritonSettings
 from multimood.store import Store
@@ -12,7 +13,8 @@ def make(settings: WorkerSettings) -> Worker:
     """Wire the service."""
     own = VideoEncoderSettings()
     client, store = InferenceClient(TritonSettings()), Store(StoreSettings())
-    encoder = VideoEncoder(client, store, own, MediaLimits())
+    decoders = Decoders(MediaLimits(), own.decoders)
+    encoder = VideoEncoder(client, store, own, decoders)
     return Worker(
         SERVICE,
         (topics.UTTERANCE,),
@@ -29,7 +31,7 @@ def make(settings: WorkerSettings) -> Worker:
         ),
         settings=settings,
         checks={"triton": client.ready, "store": store.ready},
-        on_stop=(client.close, store.close),
+        on_stop=(client.close, store.close, decoders.close),
     )
 
 

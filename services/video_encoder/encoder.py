@@ -1,6 +1,5 @@
 """A clip to a vector of the face's expression over time. No face is a reason, not a zero vector."""
 
-import asyncio
 from collections.abc import Sequence
 
 from google.protobuf.message import Message
@@ -10,8 +9,8 @@ from multimood.bus import Event, HopClock, Output, output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.inference import InferenceClient
 from multimood.media import video
+from multimood.media.apart import Decoders
 from multimood.media.errors import MediaError
-from multimood.media.limits import MediaLimits
 from multimood.store import Store
 from services.video_encoder.settings import VideoEncoderSettings
 
@@ -22,12 +21,12 @@ class VideoEncoder:
     """Handles utterances that announce video."""
 
     def __init__(
-        self, client: InferenceClient, store: Store, settings: VideoEncoderSettings, limits: MediaLimits
+        self, client: InferenceClient, store: Store, settings: VideoEncoderSettings, decoders: Decoders
     ) -> None:
         self._client = client
         self._store = store
         self._settings = settings
-        self._limits = limits
+        self._decoders = decoders
 
     @staticmethod
     def answers(event: Event[Message]) -> str | None:
@@ -44,10 +43,10 @@ class VideoEncoder:
         own = self._settings
         try:
             with clock.model():
-                data = await encoding.fetch(self._store, utterance.video, utterance.context, self._limits.size_bytes)
-            frames = await asyncio.to_thread(
-                video.sample_frames, data, self._limits, fps=own.frames_per_s, most=own.most_frames
-            )
+                data = await encoding.fetch(
+                    self._store, utterance.video, utterance.context, self._decoders.limits.size_bytes
+                )
+            frames = await self._decoders.frames(data, fps=own.frames_per_s, most=own.most_frames)
             with clock.model():
                 found = await self._client.infer(own.model, {"frames": frames})
         except MediaError as error:

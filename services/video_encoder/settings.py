@@ -12,5 +12,7 @@ class VideoEncoderSettings(BaseSettings):
     most_frames: int = 12
     """Frames of a clip that are looked at; Triton takes 16 in a request."""
     concurrency: int = 4
+    decoders: int = 2
+    """Files decoded at once, each in a process of its own."""
     retry_budget_s: float = 6.0
     """How long an utterance waits for a dependency before it goes on as "missing"; less than the joiner's deadline."""

@@ -29,6 +29,7 @@ from services.video_encoder.settings import VideoEncoderSettings
 pytestmark = pytest.mark.unit
 
 TEXT, AUDIO, VIDEO = pb.MODALITY_TEXT, pb.MODALITY_AUDIO, pb.MODALITY_VIDEO
+IN_PROCESS = media_files.InProcess(MediaLimits())
 WAV = media_files.sound("wav", "pcm_s16le", seconds=0.3)
 MP4 = media_files.clip(seconds=0.4, width=32, height=32)
 
@@ -166,7 +167,7 @@ def hears(*pieces: tuple[str, float]) -> Triton:
 
 def audio_encoder(triton: Triton | None = None, shelf: Shelf | None = None) -> AudioEncoder:
     return AudioEncoder(
-        triton or hears(("hello", 0.1)), shelf or Shelf(WAV), AudioEncoderSettings(), MediaLimits()  # type: ignore[arg-type]
+        triton or hears(("hello", 0.1)), shelf or Shelf(WAV), AudioEncoderSettings(), IN_PROCESS  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -229,7 +230,7 @@ def sees(face: bool = True) -> Triton:
 
 
 def video_encoder(triton: Triton | None = None, shelf: Shelf | None = None) -> VideoEncoder:
-    return VideoEncoder(triton or sees(), shelf or Shelf(MP4), VideoEncoderSettings(), MediaLimits())  # type: ignore[arg-type]
+    return VideoEncoder(triton or sees(), shelf or Shelf(MP4), VideoEncoderSettings(), IN_PROCESS)  # type: ignore[arg-type]
 
 
 async def test_a_face_becomes_its_mean_and_its_movement() -> None:

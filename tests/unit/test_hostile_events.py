@@ -1,4 +1,4 @@
-"""What the fuzzer found: records that pass the envelope and lie in their fields. Each once ended a service or itself."""
+"""What the fuzzer found: records that pass the envelope and lie in their fields. Each once ended a service or a row."""
 
 import pyarrow as pa
 import pytest
