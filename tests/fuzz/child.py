@@ -22,8 +22,9 @@ from fuzz.outcome import Outcome
 
 ADDRESS_SPACE: int = 4 << 30
 """Beyond it allocations fail: the machine survives what the oracle of the peak would report."""
-Run = Callable[[str, random.Random], str]
-"""Runs one case of a target; tells how it ended. Whatever it raises is a finding."""
+Run = Callable[[str, random.Random], tuple[str, float]]
+"""Runs one case of a target; tells how it ended, and the peak of a process that did the work for it. Whatever it raises
+is a finding."""
 
 
 def chance_of(seed: str, target: str, number: int) -> random.Random:
@@ -35,14 +36,14 @@ def measured(run: Run, target: str, chance: random.Random) -> Outcome:
     """Run a case and see how long it took, and by how much it raised the process' peak of resident memory."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     held, begin = _mib("VmRSS"), time.monotonic()
-    end, finding = "finding", ""
+    end, elsewhere, finding = "finding", 0.0, ""
     try:
-        end = run(target, chance)
+        end, elsewhere = run(target, chance)
     except Exception as error:  # noqa: BLE001 - this is what is looked for
         notes = " ".join(getattr(error, "__notes__", ()))
         frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
         finding = f"{type(error).__name__}: {str(error)[:200]} {notes} [{' '.join(frames[-4:])}]"
-    return Outcome(end, time.monotonic() - begin, max(0.0, _mib("VmHWM") - held), finding)
+    return Outcome(end, time.monotonic() - begin, max(elsewhere, _mib("VmHWM") - held), finding)
 
 
 def _mib(name: str) -> float:
@@ -61,13 +62,13 @@ def run_of(kind: str) -> Run:
 
         loop = asyncio.new_event_loop()
 
-        def run_event(target: str, chance: random.Random) -> str:
-            return loop.run_until_complete(meet(case_of(BY_NAME[target], chance)))
+        def run_event(target: str, chance: random.Random) -> tuple[str, float]:
+            return loop.run_until_complete(meet(case_of(BY_NAME[target], chance))), 0.0
 
         return run_event
-    from fuzz.decoding import run_media
+    from fuzz.decoding import Media
 
-    return run_media
+    return Media().run
 
 
 def main() -> None:

@@ -120,10 +120,15 @@ def gigapixels(chance: random.Random) -> bytes:
 
 def grows_on_the_way(chance: random.Random) -> bytes:
     """Pictures that become larger than the headers say once decoding has begun."""
-    small = bytearray(clip(0.4, rate=25, container="avi", codec="mjpeg"))
-    large = clip(0.2, rate=25, width=chance.choice((1904, 2560, 4000)), height=1904, container="avi", codec="mjpeg")
-    begin, end = small.index(b"movi") + 4, large.index(b"movi") + 4
-    return bytes(small[:begin]) + large[end : end + 4_000_000] + bytes(small[begin:])
+    return grown(*chance.choice(((1904, 1904), (2560, 1904), (4000, 1904), (4000, 64))))
+
+
+def grown(width: int, height: int) -> bytes:
+    """A clip of 64 x 48 with some pictures of this size in it."""
+    small = clip(0.4, rate=25, container="avi", codec="mjpeg")
+    large = clip(0.2, rate=25, width=width, height=height, container="avi", codec="mjpeg")
+    begin, other = small.index(b"movi") + 4, large.index(b"movi") + 4
+    return small[:begin] + large[other : other + 4_000_000] + small[begin:]
 
 
 def many_tracks(chance: random.Random) -> bytes:

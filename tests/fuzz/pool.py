@@ -24,17 +24,19 @@ RENEWED_AFTER = 5_000
 class Child:
     """One process and the case it is at."""
 
-    def __init__(self, kind: str, seed: str, log: Path) -> None:
+    def __init__(self, kind: str, seed: str, scratch: Path) -> None:
+        self.input = scratch / f"{id(self)}.input"
+        """Where a child that handles files puts the one that it is at."""
         path = os.pathsep.join((str(TESTS), str(TESTS.parent)))
-        with log.open("ab") as errors:
+        with (scratch / "errors.log").open("ab") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "fuzz.child", kind, seed], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=errors, env={**os.environ, "PYTHONPATH": path, **ONE_THREAD},
+                stderr=errors, env={**os.environ, "PYTHONPATH": path, "FUZZ_INPUT": str(self.input), **ONE_THREAD},
             )  # fmt: skip
         self.ran = 0
 
-    def run(self, target: str, number: int, limit_s: float) -> Outcome | None:
-        """Run a case; None when the process could not even begin. Ends the process when the case does not end."""
+    def run(self, target: str, number: int, limit_s: float) -> Outcome:
+        """Run a case. Ends the process when the case does not end."""
         process, begin = self._process, time.monotonic()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -79,10 +81,10 @@ def run_all(
     *,
     limit_s: float,
     processes: int,
-    log: Path,
-    seen: Callable[[str, int, Outcome], None],
+    scratch: Path,
+    seen: Callable[[str, int, Outcome, Path], None],
 ) -> None:
-    """Run cases, several at once; `seen` is told of each end, one at a time."""
+    """Run cases, several at once; `seen` is told of each end and where its input is, one at a time."""
     waiting, lock = iter(cases), threading.Lock()
 
     def take() -> Iterator[tuple[str, int]]:
@@ -94,15 +96,15 @@ def run_all(
             yield case
 
     def work() -> None:
-        child = Child(kind, seed, log)
+        child = Child(kind, seed, scratch)
         try:
             for target, number in take():
                 if not child.alive or child.ran >= RENEWED_AFTER:
                     child.end()
-                    child = Child(kind, seed, log)
+                    child = Child(kind, seed, scratch)
                 outcome = child.run(target, number, limit_s)
                 with lock:
-                    seen(target, number, outcome)
+                    seen(target, number, outcome, child.input)
         finally:
             child.end()
 

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import struct
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import media_files
@@ -99,6 +100,34 @@ async def test_an_index_of_gigabytes_is_refused_within_the_decoders_memory(decod
     peak = next(line for line in told_of(process, "status").splitlines() if line.startswith(b"VmHWM"))
     assert int(peak.split()[1]) < (decoder.MEMORY >> 10) + 200_000
     assert len(await decoders.wave(WAV)) > 0
+
+
+@pytest.mark.parametrize("built", [files.many_samples, files.compressed_head, files.many_atoms, files.huge_tables])
+async def test_bombs_cost_a_refusal(decoders: Decoders, built: Callable[[random.Random], bytes]) -> None:
+    for seed in range(3):
+        data = built(random.Random(seed))
+        assert len(data) < MediaLimits().size_bytes
+        for step in (decoders.wave(data), decoders.frames(data, fps=4.0, most=12)):
+            try:
+                found = await step
+            except MediaError as error:
+                assert error.reason in MediaFault  # noqa: PT017
+            else:
+                assert found.nbytes <= 60 * 16_000 * 4
+
+
+async def test_hours_of_silence_in_kilobytes_are_too_long(decoders: Decoders) -> None:
+    silence = media_files.sound("flac", "flac", 61.0)
+    assert await refusal(decoders, silence) == MediaFault.TOO_LONG
+
+
+def test_pictures_that_grow_on_the_way_are_refused_or_left_out() -> None:
+    limits = MediaLimits(width=640, height=640)
+    with pytest.raises(MediaError) as caught:
+        video.sample_frames(files.grown(1904, 64), limits)
+    assert caught.value.reason == MediaFault.RESOLUTION
+    found = video.sample_frames(files.grown(1904, 1904), limits)
+    assert not found[:, 336:].any(), "only the small ones, which fill three quarters of a square"
 
 
 class Scripted(apart._Decoder):
