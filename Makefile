@@ -1,14 +1,15 @@
 # Everything a person does with this project. `make` lists it; nothing but git and make has to be installed first.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick lint types protos lock train-env bench clean
+.PHONY: help setup demo test quick lint types chaos fuzz backlog protos lock train-env bench-env bench clean
 SHELL := /bin/bash
+QUICK ?= --quick
 PY := .venv/bin/python
 # One core per process: the parts of the system share the machine.
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## fetch and build what everything else needs (no-op when nothing changed)
 	@tools/setup.sh
@@ -47,12 +48,24 @@ protos: setup ## generate multimood/contracts from protos/
 train-env: setup ## make .venv-train for `.venv-train/bin/multimood train ...` (several GB: torch)
 	@tools/train-env.sh
 
-bench: setup ## what our own code adds per hop, beside a bare echo (a few minutes)
-	@$(PY) -m benchmarks.pipeline
+chaos: setup ## kill, freeze and cut off parts at random while utterances flow: KILLS=n REPORT=file.json
+	@$(PY) -m benchmarks.chaos --kills $(or $(KILLS),20) $(if $(REPORT),--report $(REPORT))
+
+fuzz: setup ## hostile events and media: EVENTS=n MEDIA=n REPORT=file.json
+	@$(PY) -m tests.fuzz.run --events $(or $(EVENTS),10000) --media $(or $(MEDIA),200) $(if $(REPORT),--report $(REPORT))
+
+backlog: setup ## many utterances wait for an encoder that is away, and are joined: N=n REPORT=file.json
+	@$(PY) -m benchmarks.backlog --utterances $(or $(N),5000) $(if $(REPORT),--report $(REPORT))
+
+bench-env: setup ## make .venv-bench with what the benchmarks compare with
+	@tools/bench-env.sh
+
+bench: bench-env ## every measurement of docs/benchmarks.md, small (QUICK= for the whole ones: an hour)
+	@for name in pipeline join hops encoders scale first_token; do $(PY) -m benchmarks.$$name $(QUICK) || exit 1; done
 
 lock: ## resolve requirements/*.txt anew from pyproject.toml
 	@tools/lock.sh
 
 clean: ## remove what set-up and tests made (running systems first: multimood down)
 	@[ ! -x .venv/bin/multimood ] || .venv/bin/multimood down
-	rm -rf .venv .venv-triton .venv-train .tools .data .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-triton .venv-train .venv-bench .tools .data .mypy_cache .ruff_cache .hypothesis
