@@ -51,6 +51,8 @@ class Bus:
     """End the process: its records are read again by whoever gets the partitions. For what must not go on unnoticed."""
     together: Callable[[Sequence[Addressed]], Awaitable[Sequence[BaseException | None]]] | None = None
     """`emit_all` for many at once at the price of one; None: each is emitted by itself."""
+    reachable: Callable[[], Awaitable[bool]] | None = None
+    """Ask whether the broker answers now; None: take it for granted."""
 
     async def emit_all(self, outputs: Sequence[Addressed]) -> Sequence[BaseException | None]:
         """Publish independent outputs, in no order; gives what became of each when all are durable or never will be."""

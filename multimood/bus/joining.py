@@ -8,6 +8,7 @@ from typing import Any, Final
 from google.protobuf.message import Message
 
 from multimood.bus.acks import Limits
+from multimood.bus.contact import Contact
 from multimood.bus.delivery import Addressed, Bus, Delivery
 from multimood.bus.envelope import Event, decode
 from multimood.bus.retry import code_of
@@ -211,13 +212,15 @@ class Joining:
             self._bus.crash(error)
 
     async def _expire(self) -> None:
+        contact = Contact(self._bus.reachable)
         while True:
-            for joined in self._join.expire(loop_time()):
+            embargo_s = await contact.embargo_s()
+            for joined in self._join.expire(loop_time() if embargo_s == 0 else float("-inf")):
                 await self._begin(joined)
             self._publish()
             self._wake.clear()
             deadline = self._join.next_deadline()
-            wait = None if deadline is None else max(0.001, deadline - loop_time())
+            wait = None if deadline is None else contact.look_s(max(0.001, deadline - loop_time(), embargo_s))
             try:
                 await asyncio.wait_for(self._wake.wait(), wait)
             except TimeoutError:

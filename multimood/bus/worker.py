@@ -89,7 +89,9 @@ class Worker:
         self.settings = settings or WorkerSettings()
         self._sender = Sender(self.settings.kafka)
         outbox = Outbox(service, self._sender, self.settings.kafka.max_message_bytes)
-        self.processor = build(Bus(outbox.emit, outbox.dead_letter, self._crash, outbox.emit_all))
+        self._tail = PartitionTail(self.settings.kafka)
+        bus = Bus(outbox.emit, outbox.dead_letter, self._crash, outbox.emit_all, self._tail.reachable)
+        self.processor = build(bus)
         self._checks = dict(checks or {})
         self._on_stop = on_stop
         self._holds = holds
@@ -103,7 +105,6 @@ class Worker:
         """Partition numbers of this assignment that were not."""
         self._taking_over: asyncio.Task[None] | None = None
         self._heads: dict[TP, tuple[int, float]] = {}
-        self._tail = PartitionTail(self.settings.kafka)
         self._app = self._faust()
         self.health = HealthServer(self.settings.health, ready=self._ready, alive=self._alive)
 
