@@ -5,7 +5,7 @@ durable, so the consumer offset is the state: after a crash the few open parts a
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -23,7 +23,7 @@ class Joined(Generic[P, T]):
 
     key: str
     parts: Mapping[Kind, P]
-    tickets: Collection[T]
+    tickets: Sequence[T]
     complete: bool
 
 

@@ -31,8 +31,10 @@ class Delivery:
         return self.tracker.closed
 
 
-Addressed = tuple[Output, str]
+Said = tuple[Output, str]
 """An output and the traceparent of its record."""
+Addressed = tuple[Output, str, int]
+"""The same with its partition: the number that its inputs had."""
 
 
 def _raise(error: BaseException) -> None:
@@ -58,7 +60,7 @@ class Bus:
         """Publish independent outputs, in no order; gives what became of each when all are durable or never will be."""
         if self.together is not None:
             return await self.together(outputs)
-        return await asyncio.gather(*(self.emit((out,), trace) for out, trace in outputs), return_exceptions=True)
+        return await asyncio.gather(*(self.emit((out,), trace) for out, trace, _ in outputs), return_exceptions=True)
 
 
 class Processor(Protocol):

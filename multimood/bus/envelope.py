@@ -3,6 +3,7 @@
 Event ids are derived from the utterance and the stage, so that a repeated event is recognised by everyone.
 """
 
+import hashlib
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -72,7 +73,13 @@ class Event(Generic[M]):
 
 def event_id(utterance_id: str, topic: Topic, part: str = "") -> str:
     """Deterministic id of what `topic` says about an utterance; the same input always gives the same id."""
-    return str(uuid.uuid5(NAMESPACE, f"{topic.name}/{utterance_id}/{part}"))
+    # What str(uuid.uuid5(...)) gives, in a third of the time.
+    name = f"{topic.name}/{utterance_id}/{part}".encode()
+    digest = bytearray(hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def output(topic: Topic, message: Message, part: str = "") -> Output:
@@ -137,8 +144,8 @@ def decode(
             f"a record of {topic.name} has {len(value)} bytes; at most {topic.max_message_bytes} are accepted"
         )
     said = dict(reversed(headers)) if headers else {}  # of two of one name the first counts
-    declared = _text(said.get("ce_type"))
-    if declared and declared != topic.event_type:
+    declared = said.get("ce_type")
+    if declared and declared != topic.event_type.encode():
         raise InvalidEventError(f"a record of {topic.name} declares another type; expected ce_type {topic.event_type}")
     message = topic.message()
     try:

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from multimood.bus.acks import Limits
 from multimood.bus.contact import Contact
-from multimood.bus.delivery import Addressed, Bus, Delivery
+from multimood.bus.delivery import Addressed, Bus, Delivery, Said
 from multimood.bus.envelope import Event, decode
 from multimood.bus.retry import code_of
 from multimood.clock import loop_time
@@ -29,6 +29,8 @@ RECOVERED_IDS = 4_000
 _outcomes = Tally("multimood_joins", "Joins by outcome", ("service", "outcome"))
 TOGETHER: Final = 128
 """So many joined records leave in one go, at most: enough to share the cost, few enough that none waits long."""
+BATCHES: Final = 64
+"""On their way at once: those of one partition go one after another, and the others must not wait for them."""
 PUT_AWAY: Final = 512
 """Parts of more bytes wait unparsed: a vector is not held twice. Parsing again takes less than a microsecond."""
 LIMITS: Final = Limits(records=10_000)
@@ -52,7 +54,7 @@ class Joining:
         join: Join[Part, Delivery],
         finish: Callable[[JoinedParts], Awaitable[None]] | None = None,
         *,
-        says: Callable[[JoinedParts], Addressed | None] = lambda _joined: None,
+        says: Callable[[JoinedParts], Said | None] = lambda _joined: None,
         owns: Sequence[Topic],
         key_of: Callable[[Part], str],
         recovers: Sequence[tuple[Topic, int | None]] = (),
@@ -68,7 +70,7 @@ class Joining:
         self._says = says
         self._owns = frozenset(topic.name for topic in owns)
         self._key_of = key_of
-        self._at_once = concurrency if finish is not None else max(1, concurrency // TOGETHER)
+        self._at_once = concurrency if finish is not None else BATCHES
         self._finishing: set[asyncio.Task[None]] = set()
         self._joined: list[Ending] = []
         """To be published together, at the end of the batch that is being taken at the latest."""
@@ -173,13 +175,13 @@ class Joining:
         said: list[int] = []
         for number, (joined, _) in enumerate(together):
             try:
-                addressed = self._says(joined)
+                says = self._says(joined)
             except Exception as raised:  # noqa: BLE001 - see _end
                 errors.append(raised)
                 continue
             errors.append(None)
-            if addressed is not None:
-                outputs.append(addressed)
+            if says is not None:
+                outputs.append((*says, joined.tickets[0].record.partition))
                 said.append(number)
         for number, outcome in zip(said, await self._bus.emit_all(outputs), strict=True):
             errors[number] = outcome

@@ -22,6 +22,7 @@ class Record:
     value: bytes | None
     headers: list[tuple[str, bytes]]
     limit: int
+    partition: int
 
 
 class Sends(Protocol):
@@ -65,8 +66,9 @@ class Outbox:
                     out.message.SerializeToString(),
                     encode_headers(out, self._service, traceparent),
                     out.topic.max_message_bytes,
+                    partition,
                 )
-                for out, traceparent in outputs
+                for out, traceparent, partition in outputs
             ]
         )
 

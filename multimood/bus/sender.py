@@ -21,6 +21,7 @@ from aiokafka.errors import (
 )
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from multimood.bus.batches import Failures, send_batches
 from multimood.bus.outbox import Record
 from multimood.errors import UnsendableError
 from multimood.settings import KafkaSettings
@@ -38,7 +39,7 @@ REFUSED: Final = (
 """What the broker says of a record that it will never take. Anything else is about the broker or about us."""
 PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 5.0
-BATCH_BYTES: Final = 1 << 18
+BATCH_BYTES: Final = 1 << 19
 """Room for what hundreds send to one partition at once. In the client's default of 16 KiB each batch that leaves wakes
 all of them, to find it full again."""
 STOP_S: Final = 3.0
@@ -108,41 +109,32 @@ class Sender:
     async def send_all(self, records: Sequence[Record]) -> Sequence[BaseException | None]:
         """Send independent records, in no order; gives what became of each when all are durable or never will be.
 
-        Hundreds cost what a few do one by one: nobody is woken for each. Whatever fails is sent again by itself.
+        Hundreds for one partition cost little more than one. Whatever fails is sent again by itself.
         """
-        producer: AIOKafkaProducer | None = None
-        begun: list[asyncio.Future[Any] | BaseException] = []
-        for one in records:
+        outcomes: list[BaseException | None] = [None] * len(records)
+        sent: dict[int, Record] = {}
+        for number, one in enumerate(records):
             try:
                 _check_size(one.topic, one.key, one.value, one.headers, one.limit)
-                producer = producer or self._producer or await self._connected()
-                begun.append(await producer.send(one.topic, one.value, one.key, headers=one.headers))
-            except (UnsendableError, KafkaError, OSError) as error:
-                begun.append(error)
-        outcomes: list[BaseException | None] = []
-        for started in begun:  # one after another: those of a batch are all done when the first of it is
-            if isinstance(started, BaseException):
-                outcomes.append(started)
-                continue
-            try:
-                await started
-            except (KafkaError, OSError) as error:
-                outcomes.append(error)
+            except UnsendableError as error:
+                outcomes[number] = error
             else:
-                outcomes.append(None)
-        failed = [number for number, error in enumerate(outcomes) if isinstance(error, KafkaError | OSError)]
-        if any(not getattr(outcomes[number], "retriable", False) for number in failed):
-            self._drop(producer)
-        again = await asyncio.gather(
-            *(
-                self.send(one.topic, one.key, one.value, one.headers, limit=one.limit)
-                for one in (records[number] for number in failed)
-            ),
-            return_exceptions=True,
-        )
-        for number, outcome in zip(failed, again, strict=True):
+                sent[number] = one
+        try:
+            producer = self._producer or await self._connected()
+        except (KafkaError, OSError) as error:
+            failures: Failures = dict.fromkeys(sent, error)
+        else:
+            failures = await send_batches(producer, sent)
+            if any(not getattr(error, "retriable", False) for error in failures.values()):
+                self._drop(producer)
+        again = [self._send_again(sent[number]) for number in failures]
+        for number, outcome in zip(failures, await asyncio.gather(*again, return_exceptions=True), strict=True):
             outcomes[number] = outcome
         return outcomes
+
+    async def _send_again(self, one: Record) -> None:
+        await self.send(one.topic, one.key, one.value, one.headers, limit=one.limit, partition=one.partition)
 
     async def _send_alone(
         self, topic: str, value: bytes | None, key: bytes | None, partition: int | None, headers: Headers

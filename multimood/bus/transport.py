@@ -183,7 +183,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if records[0].offset > expected and not after_seek:
             self._dropped.add(tp)
             return
-        fresh = [record for record in records if record.offset >= expected]
+        fresh = records
+        if records[0].offset < expected:
+            fresh = [record for record in records if record.offset >= expected]
         if fresh:
             self._expected[tp] = fresh[-1].offset + 1
             self._read_offset[tp] = fresh[-1].offset

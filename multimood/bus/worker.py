@@ -48,7 +48,8 @@ LONGEST_PAUSE_S = 5.0
 CLOCK_SLACK_MS = 10_000
 """Outputs are looked for from so much before the first input that is read again: clocks differ."""
 STOP_STEP_S = 4.0
-COLLECT_AFTER = 20_000
+COLLECT_AFTER = (50_000, 50, 50)
+TURN_S = 0.001
 STOP_S = 8.0
 """After the drain: then the process ends, whatever still hangs on a broker that does not answer."""
 
@@ -200,7 +201,7 @@ class Worker:
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def _check_counts(self) -> None:
-        counts = await self._tail.partitions(self.inputs)
+        counts = await self._tail.partitions((*self.inputs, *(topic for topic, _ in self.processor.recovers)))
         if len(set(counts.values())) > 1:  # the records of one conversation would not meet
             raise ConfigurationError(f"topics must have equal partition counts, these have not: {counts}")
 
@@ -368,11 +369,15 @@ def _end_within(seconds: float, code: int) -> threading.Timer:
     return timer
 
 
-def _spare_collector() -> None:
-    """Look for cycles of garbage seldom: records on their way make none, and looking at all of them costs a fifth."""
+def _tune() -> None:
+    """Look for cycles of garbage seldom: records on their way make none, and looking at all of them costs a fifth.
+
+    And let the consumer's thread have its turn soon: in the interpreter's 5 ms a fetched record waits as long.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 20)
+    gc.set_threshold(*COLLECT_AFTER)
+    sys.setswitchinterval(TURN_S)
 
 
 def run_worker(
@@ -395,7 +400,7 @@ def run_worker(
     ).parse_args()
 
     async def main() -> int:
-        _spare_collector()
+        _tune()
         code = await make(WorkerSettings()).run()
         _end_within(1.0, code)  # what is left are threads of clients
         return code

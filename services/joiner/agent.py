@@ -8,7 +8,7 @@ from opentelemetry import trace
 from multimood import topics
 from multimood.bus import Bus, Delivery, Event, HopClock, JoinedParts, Joining, Part
 from multimood.bus.acks import Limits
-from multimood.bus.delivery import Addressed
+from multimood.bus.delivery import Said
 from multimood.bus.joining import RECOVERED_IDS
 from multimood.join import Join
 from multimood.telemetry import current_traceparent, remote_context, span_link, tracer
@@ -25,7 +25,7 @@ def key_of(event: Event[Message]) -> str:
     return f"{event.key.decode()}/{event.message.context.utterance_id}"  # type: ignore[attr-defined]
 
 
-def says(joined: JoinedParts) -> Addressed | None:
+def says(joined: JoinedParts) -> Said | None:
     """The features of a joined utterance; parts whose utterance never came are dropped."""
     anchor = joined.parts.get(topics.UTTERANCE.name)
     if anchor is None:

@@ -9,7 +9,7 @@ from bus_fakes import FakeBus, Log, context, settle
 
 from multimood import topics
 from multimood.bus import Delivery, JoinedParts, Joining, Part
-from multimood.bus.delivery import Addressed
+from multimood.bus.delivery import Said
 from multimood.bus.envelope import decode, output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import UnsendableError
@@ -300,12 +300,12 @@ async def test_a_key_that_begins_anew_while_it_is_finished_keeps_its_records_apa
     await one.drain(1)
 
 
-def publishing(fake: FakeBus, says: Callable[[JoinedParts], Addressed | None]) -> Joining:
+def publishing(fake: FakeBus, says: Callable[[JoinedParts], Said | None]) -> Joining:
     join: Join[Part, Delivery] = Join(required, deadline_s=60, orphan_s=60, capacity=1000)
     return Joining("test", fake.bus, join, says=says, owns=(topics.UTTERANCE,), key_of=name_of)
 
 
-def features(joined: JoinedParts) -> Addressed:
+def features(joined: JoinedParts) -> Said:
     return output(topics.FEATURES, pb.Features(context=context("c", joined.key))), f"trace {joined.key}"
 
 
@@ -332,7 +332,7 @@ async def test_what_only_has_to_be_published_leaves_together_and_is_acknowledged
 async def test_of_what_leaves_together_only_what_failed_is_dead_lettered(
     fake: FakeBus, said: Log, screened: Log
 ) -> None:
-    def says(joined: JoinedParts) -> Addressed | None:
+    def says(joined: JoinedParts) -> Said | None:
         if joined.key == "b":
             raise ValueError
         return None if joined.key == "c" else features(joined)

@@ -32,6 +32,7 @@ class Producer:
     made: ClassVar[list["Producer"]]
     start_failures: ClassVar[list[BaseException]]
     send_failures: ClassVar[list[BaseException]]
+    batch_failures: ClassVar[list[BaseException]]
     hangs: ClassVar[bool]
     refuses: ClassVar[bytes]
 
@@ -65,14 +66,42 @@ class Producer:
             raise Producer.send_failures.pop(0)
         self.sent.append((topic, key, value, partition, headers))
 
-    async def send(self, topic: str, value: bytes | None, key: bytes | None, *, headers: Any) -> asyncio.Future[None]:
-        return asyncio.ensure_future(self.send_and_wait(topic, value, key, None, headers=headers))
+    def create_batch(self) -> "Batch":
+        return Batch()
+
+    async def send_batch(self, batch: "Batch", topic: str, *, partition: int) -> asyncio.Future[None]:
+        async def one_for_all() -> None:
+            if Producer.refuses in batch.values:
+                raise MessageSizeTooLargeError
+            for record in batch.records:
+                await self.send_and_wait(topic, record["value"], record["key"], partition, headers=record["headers"])
+
+        if Producer.batch_failures:
+            raise Producer.batch_failures.pop(0)
+        return asyncio.ensure_future(one_for_all())
+
+
+class Batch:
+    """Room for two."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+
+    @property
+    def values(self) -> list[bytes]:
+        return [record["value"] for record in self.records]
+
+    def append(self, **record: Any) -> object | None:
+        if len(self.records) == 2:
+            return None
+        self.records.append(record)
+        return record
 
 
 @pytest.fixture(autouse=True)
 def _producers(monkeypatch: pytest.MonkeyPatch) -> None:
     Producer.made, Producer.start_failures, Producer.send_failures, Producer.hangs = [], [], [], False
-    Producer.refuses = b""
+    Producer.refuses, Producer.batch_failures = b"", []
     monkeypatch.setattr(sender, "AIOKafkaProducer", Producer)
     monkeypatch.setattr(sender, "PAUSE_S", 0.001)
     monkeypatch.setattr(sender, "LONGEST_PAUSE_S", 0.002)
@@ -140,7 +169,7 @@ async def test_many_that_fail_together_get_one_new_producer() -> None:
 
 
 def letters(*values: bytes, limit: int = 1000) -> list[Record]:
-    return [Record("topic", b"k", value, [("h", b"1")], limit) for value in values]
+    return [Record("topic", b"k", value, [("h", b"1")], limit, 3) for value in values]
 
 
 async def test_many_at_once_are_sent_by_one_producer_and_each_is_told_its_fate() -> None:
@@ -148,7 +177,9 @@ async def test_many_at_once_are_sent_by_one_producer_and_each_is_told_its_fate()
     outcomes = await one.send_all([*letters(b"a", b"b"), *letters(b"x" * 100, limit=10), *letters(b"c")])
     assert [type(outcome) for outcome in outcomes] == [type(None), type(None), UnsendableError, type(None)]
     (producer,) = Producer.made
-    assert [value for _, _, value, _, _ in producer.sent] == [b"a", b"b", b"c"]
+    assert sorted((value, partition) for _, _, value, partition, _ in producer.sent) == [
+        (b"a", 3), (b"b", 3), (b"c", 3),
+    ]  # fmt: skip
     assert await one.send_all([]) == []
 
 
@@ -157,8 +188,15 @@ async def test_of_many_at_once_only_what_failed_is_sent_again(error: Callable[[]
     one = Sender(KafkaSettings())
     Producer.send_failures = [error()]
     assert await one.send_all(letters(b"a", b"b", b"c")) == [None] * 3
-    sent = sorted(value for producer in Producer.made for _, _, value, _, _ in producer.sent)
-    assert sent == [b"a", b"b", b"c"]
+    sent = {(value, partition) for producer in Producer.made for _, _, value, partition, _ in producer.sent}
+    assert sent == {(b"a", 3), (b"b", 3), (b"c", 3)}
+
+
+async def test_of_many_at_once_a_batch_that_cannot_even_be_begun_is_sent_again() -> None:
+    one = Sender(KafkaSettings())
+    Producer.batch_failures = [KafkaTimeoutError()]
+    assert await one.send_all(letters(b"a", b"b", b"c")) == [None] * 3
+    assert sum(len(producer.sent) for producer in Producer.made) == 3
 
 
 async def test_of_many_at_once_what_is_refused_condemns_no_other() -> None:
