@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks import harness, topics
@@ -187,7 +186,7 @@ def main() -> None:
     parser = harness.arguments(__doc__)
     parser.add_argument("--only", help="comma-separated: " + ", ".join(task.name for task in TASKS))
     chosen = parser.parse_args()
-    console, found = Console(), {}
+    console, found = harness.console(), {}
     with harness.folder() as folder, ExitStack() as ending:
         sound = speech("I lost my job on Friday, and I still have not told anybody at home.", folder / "voice.wav")
         media = sound.read_bytes(), face_clip(sound, folder / "face.mp4").read_bytes()

@@ -1,10 +1,10 @@
 """What the system adds to the model's own first token: `python -m benchmarks.first_token [--quick] [--json FILE]`.
 
-One turn after another through the whole system, text only. After each, Triton is asked directly for a reply to the very
-prompt that the responder had made of it, with the words of the person in another order: as long, but nothing that the
-model still remembers. The caller's time to the first words that leave the system, less the model's own time to its
-first token beside it: what perception, decision, Kafka, the guard (which sees a piece only when whole words are there)
-and the gateway add.
+One turn after another through the whole system, text only. Between them Triton is asked directly for a reply to the
+prompt that the responder had made two turns before, with the words of the person in another order: as long, and the
+model remembers as little of it as of the turn's own. The caller's time to the first words that leave the system, less
+the model's own time to its first token beside it: what perception, decision, Kafka, the guard (which sees a piece only
+when whole words are there) and the gateway add.
 """
 
 import asyncio
@@ -103,14 +103,17 @@ async def measure(system: Stack, count: int, console: Console) -> list[Turn]:
     texts = Texts.load(settings)
     generator = TritonGenerator(InferenceClient(TritonSettings(url=system.triton_url)))
     turns: list[Turn] = []
+    decisions: list[pb.Decision] = []
     async with Client(system.gateway, system.api_key) as client:
         for number in track(range(count + WARM_UP), "turns", console=console):
             said = TurnInput(f"bench-{secrets.token_hex(4)}", text=SAID[number % len(SAID)])
             account = await hold_turn(client, said, None)
             if account.decision is None or account.reply is None or account.first_token_ms is None:
                 continue
+            decisions.append(account.decision)
             await asyncio.sleep(0.3)  # what the turn set off is over
-            first, words = await direct(generator, ask_of(shuffled(account.decision), texts, settings), settings)
+            other = shuffled(decisions[max(0, len(decisions) - 3)])
+            first, words = await direct(generator, ask_of(other, texts, settings), settings)
             await asyncio.sleep(0.3)
             reply = account.reply
             turns.append(Turn(account.first_token_ms, reply.first_token_us / 1000, first, words, reply.prompt_tokens))
@@ -123,7 +126,7 @@ def main() -> None:
     parser = harness.arguments(__doc__)
     parser.add_argument("--turns", type=int, help="default 100, quick 10")
     chosen = parser.parse_args()
-    console = Console()
+    console = harness.console()
     with harness.folder() as folder, ExitStack() as ending:
         with console.status("starting the system"):
             env = {**harness.ONE_THREAD, "MULTIMOOD_RESPONDER_MAX_TOKENS": "32"}

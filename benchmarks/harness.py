@@ -6,6 +6,7 @@ import os
 import platform
 import signal
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -113,6 +114,11 @@ def wait_said(child: Child, log: Path, marker: str, within_s: float = START_S) -
         if child.exit_code() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"{log.stem} did not say {marker!r}; end of its log:\n{tail(log)}")
         time.sleep(0.005)
+
+
+def console() -> Console:
+    """Where results are printed; wide enough for the tables when nobody looks at it."""
+    return Console() if sys.stdout.isatty() else Console(width=140)
 
 
 def median(values: Sequence[float]) -> float:

@@ -16,7 +16,6 @@ from typing import Any, Final, Self
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks import harness, topics
@@ -225,7 +224,7 @@ def measure(job: Job | None, sizes: dict[str, int]) -> dict[str, Any]:
 def main() -> None:
     """Measure, print, write."""
     chosen = harness.arguments(__doc__).parse_args()
-    console = Console()
+    console = harness.console()
     sizes = (
         {"low": 100, "burst": 500, "loaded": 1000} if chosen.quick else {"low": 1200, "burst": 3000, "loaded": 20000}
     )

@@ -54,9 +54,9 @@ CONTENDERS: Final = (
     OURS,
     Contender("bare", "benchmarks.contenders.bare", "bare aiokafka loop", goal=0.70),
     Contender("confluent", "benchmarks.contenders.confluent", "bare confluent-kafka loop", apart=True, goal=0.5),
-    Contender("faust", "benchmarks.contenders.faust_agent", "plain Faust agent", 0.1),
-    Contender("faust_table", "benchmarks.contenders.faust_table", "Faust Table with changelog", 0.05, goal=15),
-    Contender("quix", "benchmarks.contenders.quix", "Quix Streams, concat + state", 0.1, apart=True, goal=3),
+    Contender("faust", "benchmarks.contenders.faust_agent", "plain Faust agent", 0.2),
+    Contender("faust_table", "benchmarks.contenders.faust_table", "Faust Table with changelog", 0.1, goal=15),
+    Contender("quix", "benchmarks.contenders.quix", "Quix Streams, concat + state", 0.4, apart=True, goal=3),
     Contender("bare_bytes", "benchmarks.contenders.bare", "bare aiokafka loop, bytes", raw=True),
     Contender("confluent_bytes", "benchmarks.contenders.confluent", "bare confluent loop, bytes", apart=True, raw=True),
 )
@@ -182,7 +182,7 @@ def main() -> None:
     names = chosen_by.only.split(",") if chosen_by.only else [one.name for one in CONTENDERS]
     chosen = [one for one in CONTENDERS if one.name in names]
     count = chosen_by.utterances or (10_000 if chosen_by.quick else 100_000)
-    console = Console()
+    console = harness.console()
     rounds = measure(chosen, count, chosen_by.rounds or (1 if chosen_by.quick else 3), console)
 
     wall, cpu = ratios(rounds, "per_s"), ratios(rounds, "per_cpu_s")

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks import harness, topics
@@ -133,7 +132,7 @@ def memory(floats: int, few: int, many: int) -> float:
 def main() -> None:
     """Measure, print, write."""
     chosen = harness.arguments(__doc__).parse_args()
-    console = Console()
+    console = harness.console()
     found: dict[str, Figures] = {}
     chosen_cases = cases(5_000 if chosen.quick else 40_000)
     if chosen.quick:
