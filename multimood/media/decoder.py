@@ -5,8 +5,6 @@ Nothing can be opened once it has begun: no other file, no address. Started by `
 (a line of JSON, then the file), answers each (a line of JSON, then the array).
 """
 
-import contextlib
-import fcntl
 import io
 import json
 import os
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 
 MEMORY: Final = 512 << 20
 """By so much the address space may grow over what the idle process has."""
-PIPE_BYTES: Final = 1 << 20
 SPARE_S: Final = 5.0
 """Processor time beyond what decoding may take: a step that does not look at its deadline ends with the process."""
 
@@ -62,9 +59,6 @@ def main() -> None:
     limits = MediaLimits(**json.loads(sys.argv[1]))
     requests, answers = io.FileIO(0), os.fdopen(1, "wb")
     reader = io.BufferedReader(requests, 1 << 20)
-    for pipe in (0, 1):
-        with contextlib.suppress(OSError):  # then each 64 KiB is a round trip between the processes
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     confine()
     while line := reader.readline():
         request = json.loads(line)

@@ -12,7 +12,7 @@ from fuzz.run import fuzz, targets_of
 from multimood.topics import TOPICS
 
 pytestmark = pytest.mark.property
-COUNTS = {"event": 280, "media": 99}
+COUNTS = {"event": 210, "media": 66}
 
 
 @pytest.mark.parametrize("kind", COUNTS)
