@@ -109,11 +109,13 @@ class Joining:
                 self._count("invalid")
                 delivery.done()
                 continue
-            await self._add(event, delivery, clock())
+            joined = self._add(event, delivery, clock())
+            if joined is not None:
+                await self._begin(joined)
         self._publish()
         self._wake.set()
 
-    async def _add(self, event: Part, delivery: Delivery, now: float) -> None:
+    def _add(self, event: Part, delivery: Delivery, now: float) -> JoinedParts | None:
         key = self._key_of(event)
         try:
             joined = self._join.add(key, delivery.topic.name, event, delivery, now)
@@ -124,11 +126,10 @@ class Joining:
                 delivery.done()
             else:
                 latecomers.append(delivery)
-            return
-        if joined is not None:
-            await self._begin(joined)
-        elif len(delivery.record.value) > PUT_AWAY:
+            return None
+        if joined is None and len(delivery.record.value) > PUT_AWAY:
             event.put_away()
+        return joined
 
     async def _begin(self, joined: JoinedParts) -> None:
         # Before anything else: the join has forgotten the key's records, and only this knows that they are not done.
