@@ -670,7 +670,7 @@ async def test_talk_prints_one_object_per_turn(
     assert turn["reply"] == "I hear you."
     assert turn["reward"] == 0.8
     assert turn["decision"]["chosen"] == "open question"
-    assert set(turn["modalities"]) == {"text", "audio"}
+    assert set(turn["modalities"]) == {"audio"}
     assert turn["timings_ms"]["total"] >= turn["timings_ms"]["first_token"] > 0
 
     turns = await talk(turns=2, stdin=b"hello\n\nand again\n")
