@@ -1,24 +1,25 @@
 """Decoding in processes of its own: the same result, and whatever a file does there, a typed refusal here."""
 
 import asyncio
+import io
 import json
-import os
 import random
 import signal
 import socket
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import av
+import av.error
 import media_files
 import numpy as np
 import pytest
 from fuzz import files
 
-from multimood.media import apart, audio, decoder, video
+from multimood.media import apart, audio, container, decoder, video
 from multimood.media.apart import Decoders
 from multimood.media.errors import MediaError, MediaFault
 from multimood.media.limits import MediaLimits
@@ -240,22 +241,55 @@ def listener() -> Iterator[socket.socket]:
         yield made
 
 
-def test_a_movie_whose_data_lie_elsewhere_opens_no_other_file(tmp_path: Path, listener: socket.socket) -> None:
+def is_called(listener: socket.socket) -> bool:
+    try:
+        connection, _ = listener.accept()
+    except TimeoutError:
+        return False
+    connection.close()
+    return True
+
+
+def test_a_demuxer_that_follows_references_is_refused_them(listener: socket.socket) -> None:
+    """No playlist gets a demuxer of its own (`sniff`); were one to, it could still open nothing."""
+    place = f"http://127.0.0.1:{listener.getsockname()[1]}/a.ts"
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{place}\n#EXT-X-ENDLIST\n".encode()
+
+    def open_it(**options: object) -> None:
+        with pytest.raises((av.error.FFmpegError, PermissionError, OSError)):
+            av.open(io.BytesIO(playlist), "r", format="hls", timeout=0.5, **options)
+
+    open_it(io_open=container._refuse)
+    assert not is_called(listener)
+    open_it()
+    assert is_called(listener), "else this test could not tell"
+
+
+@pytest.mark.parametrize("name", ["mov_alac", "mov_mjpeg", "mp4_mpeg4", "m4a"])
+def test_a_movie_whose_data_lie_elsewhere_opens_no_other_file(
+    name: str, tmp_path: Path, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In this process, where nothing but our own refusal stands between the demuxer and the file."""
-    movie = files.honest("mov_alac")
+    movie = files.honest(name)
     (tmp_path / "other.mov").write_bytes(movie)
-    os.utime(tmp_path / "other.mov", ns=(0, time.time_ns()))
-    assert len(audio.decode(movie, LIMITS)) > 0
-    places = (
-        str(tmp_path / "other.mov"),
+    asked: list[str] = []
+    monkeypatch.setattr(container, "_refuse", lambda url, *_: asked.append(url))
+    decode = audio.decode if name in files.SOUNDS else video.sample_frames
+    assert len(decode(movie, LIMITS)) > 0
+    for place in (
+        f"{tmp_path}/other.mov",
         f"file:{tmp_path}/other.mov",
         f"http://127.0.0.1:{listener.getsockname()[1]}/a",
-    )
-    for place in places:
+    ):
+        without = files.outside_data(movie, place.encode())
+        at = without.index(b"mdat") + 4
+        size = int.from_bytes(without[at - 8 : at - 4])
+        without = without[:at] + bytes(size - 8) + without[at + size - 8 :]
         try:
-            audio.decode(files.outside_data(movie, place.encode()), LIMITS)
+            found = decode(without, LIMITS)
         except MediaError as error:
             assert error.reason in {MediaFault.CORRUPT, MediaFault.EMPTY, MediaFault.UNSUPPORTED_TYPE}  # noqa: PT017
-    assert (tmp_path / "other.mov").stat().st_atime_ns == 0, "it was read"
-    with pytest.raises(TimeoutError):
-        listener.accept()
+        else:
+            assert not found.any(), "there is nothing in this file but silence"
+    assert asked == [], "it does not even ask"
+    assert not is_called(listener)
