@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from multimood import topics
 from multimood.bus.letters import Letter
 from multimood.contracts.v1 import events_pb2 as pb
+from multimood.labels import label
 from multimood.safety.risk import is_crisis
 from multimood.topics import GIVES_UP, Topic
 
@@ -110,7 +111,7 @@ def _unsafe(facts: Facts) -> list[str]:
 
 
 def _partial(facts: Facts) -> list[str]:
-    found = [f"missing {pb.Modality.Name(one).removeprefix('MODALITY_').lower()}" for one in sorted(facts.missing)]
+    found = [f"missing {label(pb.Modality, one, 'MODALITY_')}" for one in sorted(facts.missing)]
     found += ["no decision"] if not facts.records[topics.DECISION.name] else []
     found += ["no trust score"] if not facts.records[topics.TRUST.name] else []
     return [*found, "no experience row"] if facts.has_consent and not facts.rows else found
