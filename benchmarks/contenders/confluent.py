@@ -29,21 +29,17 @@ def main() -> None:
             "queue.buffering.max.messages": 1 << 20,
         }
     )
-    consumer.subscribe(list(NAMES))
+    consumer.subscribe(list(NAMES), on_assign=lambda *_: begun())
     pending: dict[object, dict[str, object]] = {}
     tickets: dict[object, list[tuple[tuple[str, int], int]]] = {}
     reading: dict[tuple[str, int], Open] = {}
     committed = time.monotonic()
-    first = True
     while True:
         records = consumer.consume(4000, 0.1)
         done = []
         for record in records:
             if record.error():
                 raise SystemExit(str(record.error()))
-            if first:
-                begun()
-                first = False
             topic, partition, offset = record.topic(), record.partition(), record.offset()
             key, value = part(topic, record.key(), record.value())
             parts = pending.setdefault(key, {})
