@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from multimood.errors import UnavailableError
 from multimood.media.audio import SAMPLE_RATE, Wave
 from multimood.media.decoder import SPARE_S
 from multimood.media.errors import MediaError, MediaFault
@@ -87,14 +88,17 @@ class _Decoder:
 
     @classmethod
     async def start(cls, limits: MediaLimits) -> "_Decoder":
+        """Start one. Raises UnavailableError when the machine has no room for it: that is not the file's fault."""
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        return cls(
-            await asyncio.create_subprocess_exec(
+        try:
+            process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "multimood.media.decoder", json.dumps(asdict(limits)),
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
                 env=environment | {"OPENBLAS_NUM_THREADS": "1"}, limit=1 << 20, start_new_session=True,
-            )
-        )  # fmt: skip
+            )  # fmt: skip
+        except OSError as error:
+            raise UnavailableError(f"no decoder can be started: {error.strerror}") from None
+        return cls(process)
 
     async def ask(
         self, request: Mapping[str, Any], data: bytes, most: tuple[int, ...], item_bytes: int

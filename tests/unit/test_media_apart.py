@@ -1,6 +1,7 @@
 """Decoding in processes of its own: the same result, and whatever a file does there, a typed refusal here."""
 
 import asyncio
+import errno
 import io
 import json
 import random
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 from fuzz import files
 
+from multimood.errors import UnavailableError
 from multimood.media import apart, audio, container, decoder, video
 from multimood.media.apart import Decoders
 from multimood.media.errors import MediaError, MediaFault
@@ -293,3 +295,13 @@ def test_a_movie_whose_data_lie_elsewhere_opens_no_other_file(
             assert not found.any(), "there is nothing in this file but silence"
     assert asked == [], "it does not even ask"
     assert not is_called(listener)
+
+
+async def test_a_machine_without_room_for_a_decoder_is_no_fault_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_room(*_: object, **__: object) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", no_room)
+    with pytest.raises(UnavailableError, match="Resource temporarily unavailable") as refused:
+        await Decoders(LIMITS, 1).wave(files.honest("wav"))
+    assert refused.value.retryable
