@@ -66,12 +66,16 @@ class TritonServer:
         self.child = Child(argv, log=self.log, env=env, cwd=self._backends)
 
     def ready(self) -> bool:
-        """Ask whether the server takes requests and every model of the repository is loaded."""
+        """Ask whether the server takes requests, every model of the repository is loaded, and its metrics are there.
+
+        It opens one interface after another, the metrics last.
+        """
         try:
             states = self._http.states() if self._http.is_ready() else None
         except MultimoodError:
             return False
-        return states is not None and all(states.get(model) == "READY" for model in self._models)
+        is_loaded = states is not None and all(states.get(model) == "READY" for model in self._models)
+        return is_loaded and self._metrics.serves_metrics()
 
     def alive(self) -> bool:
         """Ask whether the server answers; `heal` asks the models."""
@@ -170,6 +174,10 @@ class TritonServer:
     def _regions(self) -> str:
         """Begin of the names of its shared memory: other servers on the machine have other logs."""
         return f"multimood_{hashlib.sha256(str(self.log.absolute()).encode()).hexdigest()[:12]}_"
+
+    @property
+    def _metrics(self) -> TritonHttp:
+        return TritonHttp(f"http://{HOST}:{self.ports['triton.metrics']}")
 
     @property
     def _http(self) -> TritonHttp:

@@ -43,6 +43,10 @@ class TritonHttp:
         """Tell whether it takes requests; says nothing of any model."""
         return self._is_ok("/v2/health/ready")
 
+    def serves_metrics(self) -> bool:
+        """Tell whether it gives its metrics; they have a port of their own, which it opens last."""
+        return self._is_ok("/metrics")
+
     def states(self) -> dict[str, str]:
         """State by model name, as "READY"; models that were never loaded have none."""
         index = json.loads(self._call("/v2/repository/index", b"{}"))
