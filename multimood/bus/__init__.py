@@ -12,8 +12,9 @@ from multimood.bus.hops import HopClock
 from multimood.bus.joining import JoinedParts, Joining, Part
 from multimood.bus.publisher import Publisher
 from multimood.bus.retry import RetryPolicy
+from multimood.bus.running import run_worker
 from multimood.bus.tail import Follower, Received
-from multimood.bus.worker import Worker, WorkerSettings, run_worker
+from multimood.bus.worker import Worker, WorkerSettings
 
 __all__ = [
     "Bus",

@@ -22,10 +22,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import faust
+import mode
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode.utils.futures import maybe_async
 
 from multimood.bus.acks import Limits, OffsetTracker
 
@@ -51,7 +53,42 @@ class Batch:
     tracker: OffsetTracker
 
 
-class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+class _Client(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Faust's "consumer thread", in the worker's own loop.
+
+    Two threads take turns at the interpreter, so a second one makes nothing faster: every fetch and every commit would
+    wait for it twice. And a worker whose loop hangs should miss its heartbeats, so that its partitions move.
+    """
+
+    wait_for_shutdown = False
+
+    async def start(self) -> None:
+        await self._default_start()
+
+    async def maybe_start(self) -> bool:
+        return bool(await mode.Service.maybe_start(self))
+
+    async def stop(self) -> None:
+        await mode.Service.stop(self)
+
+    async def on_stop(self) -> None:
+        await self.on_thread_stop()
+
+    def _stopped_set(self) -> None:
+        mode.Service._stopped_set(self)  # noqa: SLF001
+
+    async def _stop_children(self) -> None:
+        await self._default_stop_children()
+
+    async def _stop_futures(self) -> None:
+        await self._default_stop_futures()
+
+    async def _stop_exit_stacks(self) -> None:
+        await self._default_stop_exit_stacks()
+
+    async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await maybe_async(fun(*args, **kwargs))
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust has no setting for it
@@ -95,8 +132,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._fetched: dict[TP, deque[Any]] = {}
         self._dropped: set[TP] = set()
 
-    def _new_consumer_thread(self) -> _ConsumerThread:
-        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> _Client:
+        return _Client(self, loop=self.loop, thread_loop=self.loop, beacon=self.beacon)
 
     @property
     def held(self) -> int:
@@ -212,11 +249,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             tracker = self._trackers.get(tp)
             if tracker is None:
                 tracker = self._trackers[tp] = OffsetTracker(waiting[0].offset)
-            taken = []
-            while waiting and self.limits.allow(tracker):
-                record = waiting.popleft()
-                tracker.open(record.offset, len(record.value or b""))
-                taken.append(record)
+            taken = self.limits.take(tracker, waiting)
             if not waiting:
                 del self._fetched[tp]
             if taken:

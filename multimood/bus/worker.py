@@ -1,13 +1,10 @@
 """A service's process: Faust for membership and flow, a processor for the work, health, and an orderly end."""
 
-import argparse
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -20,8 +17,6 @@ import faust
 from aiokafka.errors import KafkaError
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.types import TP
-from pydantic import ValidationError
-from pydantic_settings import BaseSettings
 
 from multimood import telemetry
 from multimood.bus.acks import Limits
@@ -33,9 +28,9 @@ from multimood.bus.sender import Sender
 from multimood.bus.tail import PartitionTail
 from multimood.bus.transport import Batch, BatchConsumer, BatchTransport
 from multimood.clock import now_us
-from multimood.errors import ConfigurationError, InvalidEventError, MultimoodError
+from multimood.errors import ConfigurationError, InvalidEventError
 from multimood.health import HealthServer
-from multimood.settings import HealthSettings, KafkaSettings, TelemetrySettings, describe
+from multimood.settings import HealthSettings, KafkaSettings, TelemetrySettings
 from multimood.topics import Topic
 
 logger = logging.getLogger(__name__)
@@ -48,8 +43,6 @@ LONGEST_PAUSE_S = 5.0
 CLOCK_SLACK_MS = 10_000
 """Outputs are looked for from so much before the first input that is read again: clocks differ."""
 STOP_STEP_S = 4.0
-COLLECT_AFTER = (50_000, 50, 50)
-TURN_S = 0.001
 STOP_S = 8.0
 """After the drain: then the process ends, whatever still hangs on a broker that does not answer."""
 
@@ -158,7 +151,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
         code = 1 if self._failed.is_set() else 0
-        last_resort = _end_within(self.settings.drain_s + STOP_S, code)
+        last_resort = end_within(self.settings.drain_s + STOP_S, code)
         await self._shut_down()
         last_resort.cancel()
         return code
@@ -361,58 +354,9 @@ async def _bounded(step: Callable[[], Awaitable[None]], seconds: float) -> None:
         logger.warning("did not stop in order", extra={"step": step.__qualname__, "cause": code_of(error)})
 
 
-def _end_within(seconds: float, code: int) -> threading.Timer:
+def end_within(seconds: float, code: int) -> threading.Timer:
     """End this process in so many seconds if it has not ended by itself: threads of a hung client would keep it."""
     timer = threading.Timer(seconds, os._exit, (code,))
     timer.daemon = True
     timer.start()
     return timer
-
-
-def _tune() -> None:
-    """Look for cycles of garbage seldom: records on their way make none, and looking at all of them costs a fifth.
-
-    And let the consumer's thread have its turn soon: in the interpreter's 5 ms a fetched record waits as long.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
-    sys.setswitchinterval(TURN_S)
-
-
-def run_worker(
-    service: str,
-    purpose: str,
-    make: Callable[[WorkerSettings], Worker],
-    reads: Sequence[type[BaseSettings]] = (),
-) -> None:
-    """Run a service's worker as this process: the body of `python -m services.<name>`.
-
-    `make` is called inside the running event loop. Exit codes: 0 after SIGTERM, 1 after a crash, 2 when the
-    configuration cannot work.
-    """
-    classes: tuple[type[BaseSettings], ...] = (KafkaSettings, *reads, HealthSettings, TelemetrySettings)
-    argparse.ArgumentParser(
-        prog=f"python -m services.{service}",
-        description=purpose,
-        epilog="environment:\n" + describe(classes),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    ).parse_args()
-
-    async def main() -> int:
-        _tune()
-        code = await make(WorkerSettings()).run()
-        _end_within(1.0, code)  # what is left are threads of clients
-        return code
-
-    try:
-        telemetry.setup(service, TelemetrySettings())
-        code = asyncio.run(main())
-    except MultimoodError as error:
-        logger.critical("cannot start", extra={"code": error.code, "reason": str(error)})
-        code = 2
-    except ValidationError as error:
-        faults = {"_".join(map(str, fault["loc"])): fault["msg"] for fault in error.errors(include_input=False)}
-        logger.critical("a setting cannot work", extra={"settings": error.title, "faults": faults})
-        code = 2
-    sys.exit(code)
