@@ -32,16 +32,17 @@ class _Pending(Generic[P, T]):
     deadline: float
     parts: dict[Kind, P] = field(default_factory=dict)
     tickets: list[T] = field(default_factory=list)
-    anchored: bool = False
+    required: frozenset[Kind] | None = None
+    """None until its anchor is here."""
 
 
 class Join(Generic[P, T]):
     """Collects parts per key.
 
     `required(parts)` tells which kinds make a key complete, or None while that is not known (its anchor, the part that
-    announces the others, has not arrived). A key that is anchored ends `deadline_s` after its anchor came; one that is
-    not waits `orphan_s` for it. With more than `capacity` keys pending some end early, so memory is bounded: those
-    without an anchor first, then those whose time is up next.
+    announces the others, has not arrived); once known it stays so. A key that is anchored ends `deadline_s` after its
+    anchor came; one that is not waits `orphan_s` for it. With more than `capacity` keys pending some end early, so
+    memory is bounded: those without an anchor first, then those whose time is up next.
 
     A key without its anchor is dropped rather than ended: should the anchor come after all, it is joined, without the
     parts that could not wait. Neither is a key ended that closed with parts for which `ends` does not hold: it begins
@@ -104,15 +105,15 @@ class Join(Generic[P, T]):
         held = pending.parts.get(kind)
         if held is None or self._prefer(part, held):
             pending.parts[kind] = part
-        required = self._required(pending.parts)
-        if required is None:
-            return None
-        if not pending.anchored:
-            pending.anchored = True
+        if pending.required is None:
+            required = self._required(pending.parts)
+            if required is None:
+                return None
+            pending.required = frozenset(required)
             pending.deadline = now + self._deadline_s
             del self._orphans[key]
             self._anchored[key] = pending
-        if len(pending.parts) >= len(required) and all(kind in pending.parts for kind in required):
+        if pending.required <= pending.parts.keys():
             return self._close(key, self._anchored, complete=True)
         return None
 
@@ -141,7 +142,7 @@ class Join(Generic[P, T]):
     def _close(self, key: str, queue: OrderedDict[str, _Pending[P, T]], *, complete: bool) -> Joined[P, T]:
         pending = queue.pop(key)
         self._held -= len(pending.tickets)
-        if pending.anchored and self._ends(pending.parts):
+        if pending.required is not None and self._ends(pending.parts):
             self._ended.add(key)
         return Joined(key, pending.parts, tuple(pending.tickets), complete)
 

@@ -11,7 +11,7 @@ Nothing is committed unless a test says so or a member leaves in order: a crash 
 import asyncio
 import contextlib
 import zlib
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -181,17 +181,13 @@ class Member:
                     await asyncio.wait_for(self._news.wait(), POLL_FULL_S if is_full else None)
 
     def _fetch(self, tp: Tp) -> list[Delivery]:
-        tracker, batch = self._trackers.get(tp), []
+        tracker = self._trackers.get(tp)
+        if tracker is None:
+            return []
         topic = next(topic for topic in self._service.inputs if topic.name == tp[0])
-        while tracker is not None and self._limits.allow(tracker):
-            log, position = self._broker.logs[tp], self._positions[tp]
-            if position == len(log):
-                break
-            record = log[position]
-            tracker.open(record.offset, len(record.value or b""))
-            self._positions[tp] = position + 1
-            batch.append(Delivery(topic, record, tracker, now_us()))
-        return batch
+        taken = self._limits.take(tracker, deque(self._broker.logs[tp][self._positions[tp] :]))
+        self._positions[tp] += len(taken)
+        return [Delivery(topic, record, tracker, now_us()) for record in taken]
 
     async def leave(self, grace_s: float = 15.0) -> None:
         """End in order: read no more, finish what was begun, commit."""

@@ -1,7 +1,9 @@
 """What may be committed: the lowest offset of a partition that is not done yet. Pure."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class OffsetTracker:
@@ -80,11 +82,13 @@ class Limits:
     span: int = 20_000
     """From the oldest record that is not done to the newest: so many are read again after a crash, at most."""
 
-    def allow(self, tracker: OffsetTracker) -> bool:
-        """Tell whether one more record may be delivered."""
-        # Past the tracker's properties: it is asked for every record.
-        return (
-            len(tracker._undone) < self.records  # noqa: SLF001
-            and tracker._bytes < self.bytes  # noqa: SLF001
-            and len(tracker._open) < self.span  # noqa: SLF001
-        )
+    def take(self, tracker: OffsetTracker, waiting: deque[Any]) -> Sequence[Any]:
+        """Take from the records that wait as many as may be delivered now, and open them."""
+        taken = []
+        room = min(len(waiting), self.records - tracker.held, self.span - tracker.span)
+        while room > 0 and tracker.held_bytes < self.bytes:
+            record = waiting.popleft()
+            tracker.open(record.offset, len(record.value or b""))
+            taken.append(record)
+            room -= 1
+        return taken

@@ -56,7 +56,6 @@ class Joining:
         *,
         says: Callable[[JoinedParts], Said | None] = lambda _joined: None,
         owns: Sequence[Topic],
-        key_of: Callable[[Part], str],
         recovers: Sequence[tuple[Topic, int | None]] = (),
         concurrency: int = 512,
         limits: Limits = LIMITS,
@@ -69,7 +68,6 @@ class Joining:
         self._finish = finish
         self._says = says
         self._owns = frozenset(topic.name for topic in owns)
-        self._key_of = key_of
         self._at_once = concurrency if finish is not None else BATCHES
         self._finishing: set[asyncio.Task[None]] = set()
         self._joined: list[Ending] = []
@@ -87,15 +85,15 @@ class Joining:
         return self._join.held
 
     def recover(self, _topic: Topic, event: Part) -> None:
-        """Note that this key was finished before."""
-        self._join.end(self._key_of(event))
+        """Note that this utterance was finished before."""
+        self._join.end(event.utterance)
 
     async def process(self, deliveries: Sequence[Delivery]) -> None:
         """Add the parts; finish what is complete."""
         if self._timer is None:
             self._timer = asyncio.create_task(self._expire())
             self._timer.add_done_callback(self._ended)
-        clock = asyncio.get_running_loop().time
+        now = loop_time()
         for delivery in deliveries:
             if delivery.moved:  # while an earlier one of these waited
                 break
@@ -109,14 +107,14 @@ class Joining:
                 self._count("invalid")
                 delivery.done()
                 continue
-            joined = self._add(event, delivery, clock())
-            if joined is not None:
-                await self._begin(joined)
+            joined = self._add(event, delivery, now)
+            if joined is not None and await self._begin(joined):
+                now = loop_time()
         self._publish()
         self._wake.set()
 
     def _add(self, event: Part, delivery: Delivery, now: float) -> JoinedParts | None:
-        key = self._key_of(event)
+        key = event.utterance
         try:
             joined = self._join.add(key, delivery.topic.name, event, delivery, now)
         except AlreadyJoined:
@@ -131,18 +129,21 @@ class Joining:
             event.put_away()
         return joined
 
-    async def _begin(self, joined: JoinedParts) -> None:
+    async def _begin(self, joined: JoinedParts) -> bool:
+        """Finish it, at once or with others; tells whether time may have passed."""
         # Before anything else: the join has forgotten the key's records, and only this knows that they are not done.
         latecomers: list[Delivery] = []
         self._latecomers[joined.key] = latecomers
         if self._finish is None:
             self._joined.append((joined, latecomers))
-            if len(self._joined) >= TOGETHER:
-                self._publish()
-                await self._await_room()
-            return
+            if len(self._joined) < TOGETHER:
+                return False
+            self._publish()
+            await self._await_room()
+            return True
         await self._await_room()
         self._start(self._end(self._finish, joined, latecomers))
+        return True
 
     def _publish(self) -> None:
         """Begin to send what was joined."""
@@ -163,12 +164,12 @@ class Joining:
     async def _end(
         self, finish: Callable[[JoinedParts], Awaitable[None]], joined: JoinedParts, latecomers: list[Delivery]
     ) -> None:
-        error: Exception | None = None
         try:
             await finish(joined)
-        except Exception as raised:  # noqa: BLE001 - whatever it is, it must not lose the records behind it
-            error = raised
-        await self._conclude(joined, latecomers, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not lose the records behind it
+            await self._give_up(joined, latecomers, error)
+        else:
+            self._conclude(joined, latecomers)
 
     async def _end_all(self, together: Sequence[Ending]) -> None:
         errors: list[BaseException | None] = []
@@ -187,19 +188,22 @@ class Joining:
         for number, outcome in zip(said, await self._bus.emit_all(outputs), strict=True):
             errors[number] = outcome
         for (joined, latecomers), error in zip(together, errors, strict=True):
-            if isinstance(error, asyncio.CancelledError):
+            if error is None:
+                self._conclude(joined, latecomers)
+            elif isinstance(error, asyncio.CancelledError):
                 raise error
-            await self._conclude(joined, latecomers, error)
+            else:
+                await self._give_up(joined, latecomers, error)
 
-    async def _conclude(self, joined: JoinedParts, latecomers: list[Delivery], error: BaseException | None) -> None:
-        if error is not None:
-            logger.error("dead letter", extra={"code": code_of(error)}, exc_info=error)
-            for delivery in joined.tickets:
-                await self._bus.dead_letter(delivery, error, 1)
-            self._join.reopen(joined.key)
-            self._count("dead_letter")
-        else:
-            self._count("complete" if joined.complete else "expired")
+    async def _give_up(self, joined: JoinedParts, latecomers: list[Delivery], error: BaseException) -> None:
+        logger.error("dead letter", extra={"code": code_of(error)}, exc_info=error)
+        for delivery in joined.tickets:
+            await self._bus.dead_letter(delivery, error, 1)
+        self._join.reopen(joined.key)
+        self._conclude(joined, latecomers, "dead_letter")
+
+    def _conclude(self, joined: JoinedParts, latecomers: list[Delivery], outcome: str = "") -> None:
+        self._count(outcome or ("complete" if joined.complete else "expired"))
         if self._latecomers.get(joined.key) is latecomers:  # else the key began anew and is being finished again
             del self._latecomers[joined.key]
         for delivery in (*joined.tickets, *latecomers):

@@ -2,11 +2,10 @@
 
 import logging
 
-from google.protobuf.message import Message
 from opentelemetry import trace
 
 from multimood import topics
-from multimood.bus import Bus, Delivery, Event, HopClock, JoinedParts, Joining, Part
+from multimood.bus import Bus, Delivery, HopClock, JoinedParts, Joining, Part
 from multimood.bus.acks import Limits
 from multimood.bus.delivery import Said
 from multimood.bus.joining import RECOVERED_IDS
@@ -18,11 +17,6 @@ from services.joiner.settings import JoinerSettings
 logger = logging.getLogger(__name__)
 
 INPUTS = (topics.UTTERANCE, topics.SCREENING, topics.TRANSCRIPT, *topics.EMBEDDINGS)
-
-
-def key_of(event: Event[Message]) -> str:
-    """An utterance's name: tenant, conversation and utterance together."""
-    return f"{event.key.decode()}/{event.message.context.utterance_id}"  # type: ignore[attr-defined]
 
 
 def says(joined: JoinedParts) -> Said | None:
@@ -60,7 +54,6 @@ def processor(bus: Bus, settings: JoinerSettings) -> Joining:
         join,
         says=says,
         owns=(topics.UTTERANCE, topics.SCREENING, *topics.EMBEDDINGS),
-        key_of=key_of,
         recovers=((topics.FEATURES, RECOVERED_IDS),),
         limits=Limits(records=settings.waiting_records),
     )

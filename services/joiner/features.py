@@ -63,45 +63,39 @@ def prefer(new: Event[Message], old: Event[Message]) -> bool:
     """Of two parts of one kind, a vector beats a "missing" and a graver verdict a milder one; else the first stays."""
     if isinstance(new.message, pb.Screening) and isinstance(old.message, pb.Screening):
         return outranks(new.message.level, old.message.level)
-    return bool(getattr(old.message, "missing", 0)) and not getattr(new.message, "missing", 0)
+    return bool(old.missing) and not new.missing
 
 
-def features_of(parts: Parts) -> pb.Features:
-    """Join the parts. The same set of parts gives the same record, in whatever order they came.
+def joined_output(parts: Parts, hop: pb.Hop) -> Output:
+    """Join the parts: a `Features` record. The same set of parts gives the same, in whatever order they came.
 
     The caller makes sure that the utterance is among them.
     """
     utterance = cast("pb.Utterance", parts[topics.UTTERANCE.name].message)
     plan = _plan(tuple(utterance.manifest))
-    features = pb.Features(
+    features = pb.FeaturesOfBytes(
         context=utterance.context,
         manifest=utterance.manifest,
         text=utterance.text,
         has_language=plan.has_language,
+        hops=utterance.hops,
     )
     for modality, topic in plan.modalities:
         part = parts.get(topic)
-        embedding = cast("pb.Embedding", part.message) if part is not None else None
-        if embedding is None or embedding.missing:
-            reason = embedding.missing if embedding is not None else pb.MISSING_REASON_DEADLINE
-            features.missing.add(modality=modality, reason=reason)
+        if part is None:
+            features.missing.add(modality=modality, reason=pb.MISSING_REASON_DEADLINE)
+        elif part.missing:
+            features.missing.add(modality=modality, reason=part.missing)
+            features.hops.extend(cast("pb.Embedding", part.message).hops)
         else:
-            features.embeddings.append(embedding)
+            features.embeddings.append(part.value)
     transcript = parts.get(topics.TRANSCRIPT.name)
-    if transcript is not None and not utterance.text:
-        features.text = cast("pb.Transcript", transcript.message).text
+    if transcript is not None:
+        heard = cast("pb.Transcript", transcript.message)
+        features.text = utterance.text or heard.text
+        features.hops.extend(heard.hops)
     screening = parts.get(topics.SCREENING.name)
     if screening is not None:
-        features.screening.CopyFrom(cast("pb.Screening", screening.message))
-    for name in sorted(parts):
-        features.hops.extend(parts[name].message.hops)  # type: ignore[attr-defined]
-    for embedding in features.embeddings:
-        del embedding.hops[:]
-    return features
-
-
-def joined_output(parts: Parts, hop: pb.Hop) -> Output:
-    """The record to publish."""
-    features = features_of(parts)
+        features.screening = screening.value
     features.hops.append(hop)
     return output(topics.FEATURES, features)

@@ -25,7 +25,7 @@ from multimood.experience.writer import LogWriter
 from multimood.join import Join
 from multimood.telemetry import current_traceparent, meter, remote_context, span_link, tracer
 from multimood.topics import Topic
-from services.reward.core import SERVICE, key_of, may_learn, origin_of, required
+from services.reward.core import SERVICE, may_learn, origin_of, required
 from services.reward.feedback import FeedbackLog
 from services.reward.memory import Memory
 from services.reward.scoring import Scorer
@@ -126,7 +126,7 @@ class RewardProcessor:
             capacity=settings.decisions_waiting,
             ends=lambda parts: len(parts) > 1,
         )
-        self._joining = Joining(SERVICE, bus, self._join, reward.finish, owns=OWNS, key_of=key_of, concurrency=AT_ONCE)
+        self._joining = Joining(SERVICE, bus, self._join, reward.finish, owns=OWNS, concurrency=AT_ONCE)
 
     @property
     def held(self) -> int:
@@ -136,7 +136,7 @@ class RewardProcessor:
     def recover(self, topic: Topic, event: Event[Message]) -> None:
         """Remember a published score. It does not end its key: its row may not have been written any more."""
         if topic is topics.TRUST:
-            self._memory.remember(key_of(event), cast("pb.TrustScore", event.message))
+            self._memory.remember(event.utterance, cast("pb.TrustScore", event.message))
 
     async def process(self, deliveries: Sequence[Delivery]) -> None:
         """Take the deliveries of one partition."""
@@ -158,7 +158,7 @@ class RewardProcessor:
         await asyncio.gather(self._joining.drain(grace_s), self._feedback.drain(grace_s))
 
     def _required(self, parts: Mapping[str, Part]) -> Collection[str] | None:
-        key = key_of(next(iter(parts.values())))
+        key = next(iter(parts.values())).utterance
         return required(parts, scored=self._memory.score_of(key) is not None)
 
 

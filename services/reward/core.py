@@ -27,12 +27,6 @@ _LEVELS: Final[Mapping[pb.RiskLevel, Level]] = MappingProxyType(
 _VETTED: Final = frozenset({pb.REPLY_SOURCE_VETTED_CRISIS, pb.REPLY_SOURCE_VETTED_FALLBACK})
 
 
-def key_of(event: Event[Message]) -> str:
-    """An utterance's name: tenant, conversation and utterance together."""
-    context = event.message.context  # type: ignore[attr-defined]
-    return f"{context.tenant}/{context.conversation_id}/{context.utterance_id}"
-
-
 def origin_of(delivery: Delivery) -> Origin:
     """Where a record lies."""
     record = delivery.record

@@ -16,7 +16,7 @@ from multimood.experience.naming import RATINGS
 from multimood.experience.record import feedback_row
 from multimood.experience.writer import LogWriter
 from multimood.telemetry import meter
-from services.reward.core import key_of, origin_of
+from services.reward.core import origin_of
 from services.reward.memory import Memory
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class FeedbackLog:
         return "written"
 
     async def _allowed(self, event: Event[Message]) -> bool:
-        key = key_of(event)
+        key = event.utterance
         known = self._memory.in_log(key)
         if known is not None:
             return known

@@ -78,12 +78,13 @@ def decide(
         manifest=features.manifest,
         missing=features.missing,
         models=_models(features, policy.model, perception),
-        hops=features.hops,
+        hops=_hops(features),
     )
     for modality in sight.unusable:
         decision.missing.add(modality=modality, reason=pb.MISSING_REASON_MODEL_UNAVAILABLE)
     if features.HasField("screening"):
         decision.screening.CopyFrom(features.screening)
+        decision.screening.ClearField("hops")
     if perception is not None:
         _describe(decision, perception)
         name = f"{context.tenant}/{context.conversation_id}/{context.utterance_id}"
@@ -116,6 +117,12 @@ def _probabilities(distribution: Mapping[str, float]) -> list[pb.Probability]:
 
 def _likeliest(decision: pb.Decision) -> str:
     return max(decision.user_emotion, key=lambda item: item.p).label if decision.user_emotion else ""
+
+
+def _hops(features: pb.Features) -> list[pb.Hop]:
+    """All that were made for the utterance so far, the joiner's last."""
+    found = [hop for embedding in features.embeddings for hop in embedding.hops]
+    return [*found, *features.screening.hops, *features.hops]
 
 
 def _models(features: pb.Features, model: str, perception: Perception | None) -> list[pb.ModelVersion]:

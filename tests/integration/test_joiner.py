@@ -21,7 +21,7 @@ from multimood.local.kafka import KafkaServer
 from multimood.settings import KafkaSettings
 from multimood.topics import Topic, key_of
 from services.joiner.agent import INPUTS
-from services.joiner.features import SERVICE, features_of
+from services.joiner.features import SERVICE, joined_output
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -75,7 +75,9 @@ def parts_of(run: str, number: int) -> list[Part]:
 
 def expected(parts: Sequence[Part]) -> pb.Features:
     events = {topic.name: Event(topic, message, "", key_of(message.context), "", 0) for topic, message in parts}
-    return features_of(events)
+    joined = pb.Features.FromString(joined_output(events, pb.Hop()).message.SerializeToString())
+    del joined.hops[:]
+    return joined
 
 
 def is_dropped(part: Part, number: int) -> bool:

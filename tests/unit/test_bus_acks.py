@@ -1,3 +1,6 @@
+from collections import deque
+from types import SimpleNamespace
+
 import pytest
 
 from multimood.bus.acks import Limits, OffsetTracker
@@ -55,4 +58,5 @@ def test_limits_are_of_records_of_bytes_and_of_distance(limits: Limits, room: bo
         tracker.open(offset, 10)
     tracker.done(1)
     tracker.done(3)
-    assert limits.allow(tracker) is room
+    one = SimpleNamespace(offset=4, value=b"x")
+    assert limits.take(tracker, deque([one])) == ([one] if room else [])

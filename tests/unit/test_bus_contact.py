@@ -47,7 +47,6 @@ class World:
         bus = replace(FakeBus().bus, reachable=self.broker)
         self._joining = Joining(
             "test", bus, join, self._finish, owns=(),  # type: ignore[arg-type]
-            key_of=lambda event: str(event.message.context.utterance_id),  # type: ignore[attr-defined]
         )  # fmt: skip
 
     async def say(self, *names: str) -> None:
@@ -71,7 +70,7 @@ class World:
         return both if topics.UTTERANCE.name in parts else None
 
     async def _finish(self, joined: JoinedParts) -> None:
-        self.ended[joined.key] = (asyncio.get_running_loop().time(), joined.complete)
+        self.ended[joined.key.rpartition("/")[2]] = (asyncio.get_running_loop().time(), joined.complete)
 
 
 @virtually

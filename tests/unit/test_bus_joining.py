@@ -23,8 +23,9 @@ def required(parts: Mapping[str, Part]) -> Collection[str] | None:
     return both if topics.UTTERANCE.name in parts else None
 
 
-def name_of(event: Part) -> str:
-    return str(event.message.context.utterance_id)  # type: ignore[attr-defined]
+def id_of(utterance: str) -> str:
+    """The last part of an utterance's name."""
+    return utterance.rpartition("/")[2]
 
 
 class Finish:
@@ -44,7 +45,7 @@ class Finish:
 
     @property
     def keys(self) -> list[str]:
-        return [joined.key for joined in self.begun]
+        return [id_of(joined.key) for joined in self.begun]
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def joining(
     fake: FakeBus, finish: Callable[[JoinedParts], Awaitable[None]], deadline_s: float = 60, **options: Any
 ) -> Joining:
     join: Join[Part, Delivery] = Join(required, deadline_s=deadline_s, orphan_s=deadline_s, capacity=1000)
-    options = {"owns": (topics.UTTERANCE,), "key_of": name_of, **options}
+    options = {"owns": (topics.UTTERANCE,), **options}
     return Joining("test", fake.bus, join, finish, **options)
 
 
@@ -173,7 +174,7 @@ async def test_time_ends_what_waits(fake: FakeBus, finish: Finish, said: Log, sc
     one = joining(fake, finish, deadline_s=0.02)
     await one.process(said.write(utterance("a")).deliveries())
     await settle(0.05)
-    assert [(joined.key, joined.complete) for joined in finish.begun] == [("a", False)]
+    assert [(id_of(joined.key), joined.complete) for joined in finish.begun] == [("a", False)]
     assert said.done == 1
     await one.process(screened.write(screening("a")).deliveries())
     assert (screened.done, finish.keys) == (1, ["a"])
@@ -302,11 +303,12 @@ async def test_a_key_that_begins_anew_while_it_is_finished_keeps_its_records_apa
 
 def publishing(fake: FakeBus, says: Callable[[JoinedParts], Said | None]) -> Joining:
     join: Join[Part, Delivery] = Join(required, deadline_s=60, orphan_s=60, capacity=1000)
-    return Joining("test", fake.bus, join, says=says, owns=(topics.UTTERANCE,), key_of=name_of)
+    return Joining("test", fake.bus, join, says=says, owns=(topics.UTTERANCE,))
 
 
 def features(joined: JoinedParts) -> Said:
-    return output(topics.FEATURES, pb.Features(context=context("c", joined.key))), f"trace {joined.key}"
+    name = id_of(joined.key)
+    return output(topics.FEATURES, pb.Features(context=context("c", name))), f"trace {name}"
 
 
 async def test_what_only_has_to_be_published_leaves_together_and_is_acknowledged_when_durable(
@@ -333,9 +335,9 @@ async def test_of_what_leaves_together_only_what_failed_is_dead_lettered(
     fake: FakeBus, said: Log, screened: Log
 ) -> None:
     def says(joined: JoinedParts) -> Said | None:
-        if joined.key == "b":
+        if id_of(joined.key) == "b":
             raise ValueError
-        return None if joined.key == "c" else features(joined)
+        return None if id_of(joined.key) == "c" else features(joined)
 
     one = publishing(fake, says)
     fake.failures = [UnsendableError("too large")]
@@ -343,8 +345,8 @@ async def test_of_what_leaves_together_only_what_failed_is_dead_lettered(
     await one.process(screened.write(*map(screening, "abcd")).deliveries())
     await settle()
     assert [out.message.context.utterance_id for out in fake.outputs] == ["d"]  # type: ignore[attr-defined]
-    dead = [name_of(decode(d.topic, d.record.value, d.record.headers, d.record.key, 0)) for d, _, _ in fake.letters]
-    assert sorted(dead) == ["a", "a", "b", "b"]
+    dead = [decode(d.topic, d.record.value, d.record.headers, d.record.key, 0).utterance for d, _, _ in fake.letters]
+    assert sorted(dead) == ["t/c/a", "t/c/a", "t/c/b", "t/c/b"]
     assert (said.done, screened.done, fake.crashes) == (4, 4, [])
     await one.drain(1)
 

@@ -13,7 +13,7 @@ from multimood.experience.schema import SCHEMA
 from multimood.experience.table import encode
 from multimood.history import history_vector
 from multimood.labels import label
-from services.joiner.features import features_of, required
+from services.joiner.features import joined_output, required
 from services.sentinel.words import Wordless, words_of
 from services.strategist.conversation import after_decision, after_reply, history_of
 
@@ -30,7 +30,7 @@ def test_nobody_waits_for_a_modality_that_has_no_encoder(modality: int) -> None:
     assert set(required(parts) or ()) == {
         topics.UTTERANCE.name, topics.SCREENING.name, topics.EMBEDDING_TEXT.name
     }  # fmt: skip
-    features = features_of(parts)
+    features = pb.Features.FromString(joined_output(parts, pb.Hop()).message.SerializeToString())
     assert [one.modality for one in features.missing] == [pb.MODALITY_TEXT]
     assert list(features.manifest) == [pb.MODALITY_TEXT, modality], "what was announced is kept as it was"
 

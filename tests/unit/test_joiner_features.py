@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 from bus_fakes import context
+from google.protobuf.message import Message
 
 from multimood import topics
 from multimood.bus import Event, output
+from multimood.bus.envelope import decode
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.topics import Topic, key_of
 from services.joiner.agent import INPUTS
-from services.joiner.agent import key_of as name_of
-from services.joiner.features import features_of, joined_output, prefer, required
+from services.joiner.features import joined_output, prefer, required
 
 pytestmark = pytest.mark.unit
 
@@ -30,6 +31,12 @@ def embedding(modality: pb.Modality, topic: Topic, **fields: Any) -> Event[Any]:
 
 def parts(*given: Event[Any]) -> dict[str, Event[Any]]:
     return {one.topic.name: one for one in given}
+
+
+def features_of(*given: Event[Any]) -> pb.Features:
+    """What a reader of the record sees."""
+    out = joined_output(parts(*given), pb.Hop(service="joiner"))
+    return pb.Features.FromString(out.message.SerializeToString())
 
 
 SPOKEN = (
@@ -66,18 +73,47 @@ def test_without_the_utterance_nobody_knows_what_to_wait_for() -> None:
 
 
 def test_everything_that_is_known_is_in_it() -> None:
-    features = features_of(parts(*SPOKEN))
+    features = features_of(*SPOKEN)
     assert (features.context, list(features.manifest), features.text) == (context(), [VIDEO, AUDIO], "as heard")
     assert [one.modality for one in features.embeddings] == [TEXT, AUDIO]
     assert [(one.modality, one.reason) for one in features.missing] == [(VIDEO, pb.MISSING_REASON_NO_FACE)]
     assert features.screening.level == pb.RISK_LEVEL_LOW
     assert features.has_language
-    assert sorted(hop.service for hop in features.hops) == sorted(one.topic.name for one in SPOKEN)
-    assert not any(one.hops for one in features.embeddings), "a hop is told once"
+    told = [*features.hops, *features.screening.hops, *(hop for one in features.embeddings for hop in one.hops)]
+    assert sorted(hop.service for hop in told) == sorted(["joiner", *(one.topic.name for one in SPOKEN)])
+
+
+def test_a_part_that_was_put_away_goes_on_as_it_came_unknown_fields_too() -> None:
+    newer = b"\xfa\x07\x03new"  # field 127
+    said = embedding(TEXT, topics.EMBEDDING_TEXT).message.SerializeToString() + newer
+    record = output(topics.EMBEDDING_TEXT, pb.Embedding(context=context()))
+    event = decode(topics.EMBEDDING_TEXT, said, [], record.key, 0)
+    event.put_away()
+    (found,) = features_of(SPOKEN[0], event).embeddings
+    assert (found.modality, found.SerializeToString()) == (TEXT, said)
+
+
+@pytest.mark.parametrize("missing", [0, pb.MISSING_REASON_NO_FACE])
+def test_what_was_put_away_still_says_whether_there_is_something(missing: pb.MissingReason) -> None:
+    record = output(topics.EMBEDDING_TEXT, embedding(TEXT, topics.EMBEDDING_TEXT, missing=missing).message)
+    event = decode(topics.EMBEDDING_TEXT, record.message.SerializeToString(), [], record.key, 0)
+    event.put_away()
+    assert event.missing == missing
+    assert [one.reason for one in features_of(part(topics.UTTERANCE, manifest=[TEXT]), event).missing] == (
+        [missing] if missing else []
+    )
+
+
+def test_what_is_written_has_the_fields_that_are_read() -> None:
+    def layout(message: type[Message]) -> list[tuple[int, str, bool, bool]]:
+        fields = message.DESCRIPTOR.fields
+        return [(one.number, one.name, one.is_repeated, one.has_presence) for one in fields]
+
+    assert layout(pb.FeaturesOfBytes) == layout(pb.Features)
 
 
 def test_what_never_came_is_missing_by_deadline() -> None:
-    features = features_of(parts(SPOKEN[0]))
+    features = features_of(SPOKEN[0])
     assert {(one.modality, one.reason) for one in features.missing} == {
         (modality, pb.MISSING_REASON_DEADLINE) for modality in (TEXT, AUDIO, VIDEO)
     }
@@ -87,11 +123,11 @@ def test_what_never_came_is_missing_by_deadline() -> None:
 
 def test_written_words_count_before_heard_ones() -> None:
     written = part(topics.UTTERANCE, manifest=[TEXT, AUDIO], text="as written")
-    assert features_of(parts(written, SPOKEN[1])).text == "as written"
+    assert features_of(written, SPOKEN[1]).text == "as written"
 
 
 def test_pictures_alone_have_no_language() -> None:
-    assert not features_of(parts(part(topics.UTTERANCE, manifest=[VIDEO]))).has_language
+    assert not features_of(part(topics.UTTERANCE, manifest=[VIDEO])).has_language
 
 
 def test_every_order_gives_the_same_record() -> None:
@@ -117,4 +153,4 @@ def test_a_vector_is_preferred_to_its_absence_and_else_the_first_stays() -> None
 
 
 def test_an_utterance_is_named_by_tenant_conversation_and_itself() -> None:
-    assert name_of(part(topics.SCREENING)) == "t/c/u"
+    assert part(topics.SCREENING).utterance == "t/c/u"

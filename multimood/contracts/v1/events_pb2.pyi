@@ -239,6 +239,26 @@ class Features(_message.Message):
     has_language: bool
     def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., manifest: _Optional[_Iterable[_Union[Modality, str]]] = ..., text: _Optional[str] = ..., embeddings: _Optional[_Iterable[_Union[Embedding, _Mapping]]] = ..., missing: _Optional[_Iterable[_Union[MissingModality, _Mapping]]] = ..., screening: _Optional[_Union[Screening, _Mapping]] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., has_language: _Optional[bool] = ...) -> None: ...
 
+class FeaturesOfBytes(_message.Message):
+    __slots__ = ("context", "manifest", "text", "embeddings", "missing", "screening", "hops", "has_language")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    SCREENING_FIELD_NUMBER: _ClassVar[int]
+    HOPS_FIELD_NUMBER: _ClassVar[int]
+    HAS_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    context: Context
+    manifest: _containers.RepeatedScalarFieldContainer[Modality]
+    text: str
+    embeddings: _containers.RepeatedScalarFieldContainer[bytes]
+    missing: _containers.RepeatedCompositeFieldContainer[MissingModality]
+    screening: bytes
+    hops: _containers.RepeatedCompositeFieldContainer[Hop]
+    has_language: bool
+    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., manifest: _Optional[_Iterable[_Union[Modality, str]]] = ..., text: _Optional[str] = ..., embeddings: _Optional[_Iterable[bytes]] = ..., missing: _Optional[_Iterable[_Union[MissingModality, _Mapping]]] = ..., screening: _Optional[bytes] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., has_language: _Optional[bool] = ...) -> None: ...
+
 class Probability(_message.Message):
     __slots__ = ("label", "p")
     LABEL_FIELD_NUMBER: _ClassVar[int]
