@@ -56,7 +56,7 @@ CONTENDERS: Final = (
     Contender("confluent", "benchmarks.contenders.confluent", "bare confluent-kafka loop", apart=True, goal=0.5),
     Contender("faust", "benchmarks.contenders.faust_agent", "plain Faust agent", 0.2),
     Contender("faust_table", "benchmarks.contenders.faust_table", "Faust Table with changelog", 0.1, goal=15),
-    Contender("quix", "benchmarks.contenders.quix", "Quix Streams, concat + state", 0.4, apart=True, goal=3),
+    Contender("quix", "benchmarks.contenders.quix", "Quix Streams, concat + state", apart=True, goal=3),
     Contender("bare_bytes", "benchmarks.contenders.bare", "bare aiokafka loop, bytes", raw=True),
     Contender("confluent_bytes", "benchmarks.contenders.confluent", "bare confluent loop, bytes", apart=True, raw=True),
 )

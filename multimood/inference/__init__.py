@@ -3,5 +3,6 @@
 from multimood.inference.client import InferenceClient
 from multimood.inference.errors import InferenceError
 from multimood.inference.tensors import Inference
+from multimood.inference.together import Together
 
-__all__ = ["Inference", "InferenceClient", "InferenceError"]
+__all__ = ["Inference", "InferenceClient", "InferenceError", "Together"]

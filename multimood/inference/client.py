@@ -48,6 +48,11 @@ class InferenceClient:
         self._connection: Any = None
         self._closed = False
 
+    @property
+    def deadline_s(self) -> float:
+        """How long a call may take that names no deadline of its own."""
+        return self._settings.deadline_s
+
     async def infer(self, model: str, inputs: Arrays, deadline_s: float | None = None) -> Inference:
         """Ask a model that gives one response. `deadline_s` is for all of the call, by default the settings'."""
         limit_s = self._settings.deadline_s if deadline_s is None else deadline_s

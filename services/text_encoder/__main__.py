@@ -1,5 +1,5 @@
 from multimood.bus import Worker, WorkerSettings, run_worker
-from multimood.inference import InferenceClient
+from multimood.inference import InferenceClient, Together
 from multimood.media.text import TextTokenizer
 from multimood.settings import TritonSettings
 from services.text_encoder.encoder import INPUTS, SERVICE, TextEncoder, processor
@@ -10,7 +10,7 @@ def make(settings: WorkerSettings) -> Worker:
     """Wire the service."""
     own = TextEncoderSettings()
     client = InferenceClient(TritonSettings())
-    encoder = TextEncoder(client, TextTokenizer(own.tokenizer), own.model)
+    encoder = TextEncoder(Together(client), TextTokenizer(own.tokenizer), own.model)
     return Worker(
         SERVICE,
         INPUTS,

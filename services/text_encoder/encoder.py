@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 from multimood import encoding, topics
 from multimood.bus import Bus, Event, Handler, HopClock, Output, RetryPolicy, output
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.inference import InferenceClient
+from multimood.inference import Together
 from multimood.media.text import TextTokenizer
 from services.text_encoder.settings import TextEncoderSettings
 
@@ -18,7 +18,7 @@ INPUTS = (topics.UTTERANCE, topics.TRANSCRIPT)
 class TextEncoder:
     """Handles utterances that announce text, and transcripts of those that came as speech only."""
 
-    def __init__(self, client: InferenceClient, tokenizer: TextTokenizer, model: str) -> None:
+    def __init__(self, client: Together, tokenizer: TextTokenizer, model: str) -> None:
         self._client = client
         self._tokenizer = tokenizer
         self._model = model

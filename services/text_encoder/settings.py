@@ -12,7 +12,7 @@ class TextEncoderSettings(BaseSettings):
     """The model's own tokenizer.json."""
     model: str = "text_encoder"
     """Name of the model on the Triton server: input_ids, attention_mask int64 [b,t] -> embedding fp32 [b,d]."""
-    concurrency: int = 16
+    concurrency: int = 64
     """Utterances in work at once, each of another conversation."""
     retry_budget_s: float = 6.0
     """How long an utterance waits for a dependency before it goes on as "missing"; less than the joiner's deadline."""
