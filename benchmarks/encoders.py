@@ -4,6 +4,9 @@ A backlog of utterances lies in Kafka, their media in the store; the service rea
 publishes, until all have their embedding. Beside it the same model file is called in-process on the same tensors, ready
 made, those of equal shape in batches; the best of three batch sizes counts. One thread for the model in both. Rounds
 alternate; ratios are taken within a round. What the service does besides the model is in its figure, not in the other.
+
+At saturation: the first quarter, in which processes start and connect, and the last tenth, in which fewer and fewer
+utterances are left to be worked on side by side, do not count. `all` is the rate with them.
 """
 
 import asyncio
@@ -45,7 +48,10 @@ WORDS: Final = (
 )
 TRITON_PYTHON: Final = checkout() / ".venv-triton" / "bin" / "python"
 READY: Final = "partition taken over"
-POLL_S: Final = 0.05
+POLL_S: Final = 0.25
+FROM: Final = 0.25
+TO: Final = 0.9
+"""Of the outputs: where saturation begins and ends."""
 
 Tensors = Mapping[str, Any]
 Media = tuple[bytes, bytes]
@@ -75,6 +81,8 @@ class Round:
     """Both, once."""
 
     service_per_s: float
+    """At saturation."""
+    all_per_s: float
     service_cpu_s: float
     alone_per_s: float
     batch: int
@@ -135,22 +143,24 @@ async def publish(system: Stack, task: Task, texts: Sequence[str], run: str, med
     await store.close()
 
 
-def serve(system: Stack, task: Task, folder: Path, run: str) -> tuple[float, float]:
-    """Let the service do the backlog; gives seconds, and its CPU-seconds."""
+def serve(system: Stack, task: Task, folder: Path, run: str) -> tuple[float, float, float]:
+    """Let the service do the backlog; gives utterances per second at saturation and in all, and its CPU-seconds."""
     out, brokers = topic_of(task.modality).name, system.kafka_brokers
     log = folder / f"{run}.log"
     env = {**system.env, "MULTIMOOD_KAFKA_GROUP_PREFIX": run}
     with topics.admin(brokers) as client:
-        before = sum(topics.ends(client, out, PARTITIONS).values())
+        before = topics.ends(client, out, PARTITIONS)
         with harness.process([sys.executable, "-m", f"services.{task.name}"], log, env) as child:
             harness.wait_said(child, log, READY)
             began, used = time.time(), harness.Usage.of(child.pid)
-            while sum(topics.ends(client, out, PARTITIONS).values()) - before < task.count:
+            while sum(topics.ends(client, out, PARTITIONS).values()) - sum(before.values()) < task.count:
                 if child.exit_code() is not None or time.time() - began > 300:
                     raise RuntimeError(f"{task.name} did not end: {log.read_text()[-2000:]}")
                 time.sleep(POLL_S)
             cpu_s = harness.Usage.of(child.pid).cpu_s - used.cpu_s
-    return asyncio.run(topics.last_append_s(brokers, out, PARTITIONS)) - began, cpu_s
+    times = asyncio.run(topics.append_times_s(brokers, out, before))
+    first, last = int(task.count * FROM), int(task.count * TO)
+    return (last - first) / (times[last] - times[first]), task.count / (times[-1] - began), cpu_s
 
 
 def alone(task: Task, inputs: Path) -> dict[int, float]:
@@ -175,9 +185,9 @@ def measure(task: Task, system: Stack, folder: Path, rounds: int, media: Media) 
         topics.empty(system.kafka_brokers, UTTERANCE.name, PARTITIONS)
         run = f"bench-{task.name}-{number}"
         asyncio.run(publish(system, task, texts, run, media))
-        seconds, cpu_s = serve(system, task, folder, run)
+        saturated, in_all, cpu_s = serve(system, task, folder, run)
         best, took = min(alone(task, inputs).items(), key=lambda item: item[1])
-        made.append(Round(task.count / seconds, cpu_s, task.count / took, best))
+        made.append(Round(saturated, in_all, cpu_s, task.count / took, best))
     return made
 
 
@@ -199,7 +209,7 @@ def main() -> None:
             sized = Task(**{**asdict(task), "count": task.quick}) if chosen.quick else task
             with console.status(task.name):
                 found[task.name] = measure(sized, system, folder, 1 if chosen.quick else 3, media)
-    shown = Table("", "service, per second", "model alone, per second", "batch", "ratio", "service CPU ms each")
+    shown = Table("", "service, per second", "all", "model alone, per second", "batch", "ratio", "service CPU ms each")
     for task in TASKS:
         if task.name not in found:
             continue
@@ -208,6 +218,7 @@ def main() -> None:
         shown.add_row(
             task.name,
             harness.spread([one.service_per_s for one in rounds]),
+            harness.spread([one.all_per_s for one in rounds]),
             harness.spread([one.alone_per_s for one in rounds]),
             ", ".join(sorted({str(one.batch) for one in rounds})),
             harness.spread([one.ratio for one in rounds]),

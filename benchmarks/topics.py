@@ -1,7 +1,7 @@
 """Topics of a benchmark on its own broker: made, emptied, and asked how far they are."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from aiokafka import AIOKafkaConsumer
@@ -49,6 +49,25 @@ def empty(brokers: str, topic: str, partitions: int) -> None:
     """Delete the records of a topic."""
     with admin(brokers) as client:
         client.delete_records(ends(client, topic, partitions))
+
+
+async def append_times_s(brokers: str, topic: str, since: Mapping[TopicPartition, int]) -> list[float]:
+    """When each record from these offsets on was appended, in order, by the broker's clock, seconds since the epoch."""
+    reader = AIOKafkaConsumer(bootstrap_servers=brokers, enable_auto_commit=False, max_partition_fetch_bytes=8 << 20)
+    await reader.start()
+    try:
+        tps = [Place(topic, tp.partition) for tp in since]
+        ends = await reader.end_offsets(tps)
+        reader.assign(tps)
+        for tp, offset in since.items():
+            reader.seek(Place(topic, tp.partition), offset)
+        times: list[float] = []
+        while len(times) < sum(ends.values()) - sum(since.values()):
+            for records in (await reader.getmany(timeout_ms=1000)).values():
+                times += [record.timestamp / 1000 for record in records]
+        return sorted(times)
+    finally:
+        await reader.stop()
 
 
 async def last_append_s(brokers: str, topic: str, partitions: int) -> float:
