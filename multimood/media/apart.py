@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import math
 import os
@@ -24,6 +25,8 @@ PASSED_ON: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TZ")
 """Of the environment. The rest, passwords among it, is none of a decoder's business."""
 GRACE_S: Final = 1.0
 """A process that has closed its pipe ends in that time, and says how."""
+PIPE: Final = 1 << 20
+"""Room in the pipe: a dozen pictures are 7 MB, and in small pieces they would wake this process a hundred times."""
 ATTEMPTS: Final = 2
 """A decoder may have been damaged by the file before, or ended by the kernel for want of memory elsewhere."""
 
@@ -98,6 +101,9 @@ class _Decoder:
             )  # fmt: skip
         except OSError as error:
             raise UnavailableError(f"no decoder can be started: {error.strerror}") from None
+        answers: Any = process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]  # noqa: SLF001
+        with contextlib.suppress(OSError):  # a user may have so many large pipes; a small one is slower
+            fcntl.fcntl(answers.get_extra_info("pipe"), fcntl.F_SETPIPE_SZ, PIPE)
         return cls(process)
 
     async def ask(
