@@ -1,11 +1,21 @@
-"""Loopback ports: kept over restarts where they are still free, so that what clients noted stays true."""
+"""Loopback ports: kept over restarts where they are still free, so that what clients noted stays true.
 
+Not from the range out of which the kernel takes one for every outgoing connection: a server that is started a few
+seconds later would find its port taken by somebody's connection to another server.
+"""
+
+import random
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
 
 HOST = "127.0.0.1"
+LOWEST: Final = 10_000
+TRIES: Final = 200
+_OUTGOING: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 NO_DETOURS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
@@ -38,7 +48,7 @@ class _Sockets:
 
     def bind(self, preferred: int) -> int:
         """Listen on the preferred port if possible, else any; gives the port."""
-        for port in (preferred, 0) if preferred else (0,):
+        for port in chain([preferred] if preferred else [], _candidates(), [0]):
             one = socket.socket()
             one.setsockopt(
                 socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
@@ -52,3 +62,13 @@ class _Sockets:
             self._open.append(one)
             return int(one.getsockname()[1])
         raise OSError(f"no free port on {HOST}")
+
+
+def _candidates() -> Iterator[int]:
+    """Ports below the range of outgoing connections, in no order; none when there is nothing below it."""
+    try:
+        end = int(_OUTGOING.read_text().split()[0])
+    except (OSError, ValueError):
+        return
+    for _ in range(TRIES if end > LOWEST else 0):
+        yield random.randrange(LOWEST, end)  # noqa: S311 - nothing secret

@@ -38,6 +38,11 @@ def test_ports_are_kept_where_free_and_replaced_where_taken() -> None:
     assert len(set(second.values())) == 4
 
 
+def test_no_outgoing_connection_takes_a_port_that_was_chosen() -> None:
+    begin = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert all(port < begin for port in assign(map(str, range(50))).values())
+
+
 def test_a_port_wished_twice_is_given_once() -> None:
     port = assign(["a"])["a"]
     given = assign(["x", "y"], {"x": port, "y": port})
