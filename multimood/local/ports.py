@@ -50,9 +50,8 @@ class _Sockets:
         """Listen on the preferred port if possible, else any; gives the port."""
         for port in chain([preferred] if preferred else [], _candidates(), [0]):
             one = socket.socket()
-            one.setsockopt(
-                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-            )  # a server may still have closed connections there
+            # A server that was there may have left closed connections.
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 one.bind((HOST, port))
                 one.listen()  # until then, two sockets with that option could both have the port

@@ -1,4 +1,4 @@
-"""Words -> token ids, in a handful of lengths."""
+"""Words -> token ids, in few lengths."""
 
 from pathlib import Path
 from typing import Final
@@ -9,8 +9,8 @@ from tokenizers import Tokenizer
 
 from multimood.errors import ConfigurationError
 
-LENGTHS: Final = (16, 32, 64, 128, 256)
-"""Triton batches requests of equal shape only."""
+LENGTHS: Final = (16, 24, 32, 48, 64, 96, 128, 192, 256)
+"""What goes to the model together has one shape; what is padded is computed too."""
 MOST_CHARACTERS: Final = 16_384
 """Tokenising is linear in the text; what 256 tokens can hold is far below this."""
 
@@ -18,7 +18,7 @@ Ids = NDArray[np.int64]
 
 
 class TextTokenizer:
-    """A `tokenizer.json` with our truncation (256 tokens) and padding (16, 32, 64, 128 or 256) in place of its own."""
+    """A `tokenizer.json` with our truncation (256 tokens) and padding (to one of `LENGTHS`) in place of its own."""
 
     def __init__(self, path: Path) -> None:
         """Raise `ConfigurationError` when `path` is not a tokenizer file."""
