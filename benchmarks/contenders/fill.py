@@ -40,6 +40,7 @@ def main() -> None:
         {
             "bootstrap.servers": BROKERS,
             "acks": "all",
+            "enable.idempotence": True,  # or what is retried on a broker that just began comes out of order
             "linger.ms": 50,
             "batch.size": 1 << 19,
             "queue.buffering.max.messages": 1 << 20,

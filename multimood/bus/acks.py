@@ -2,8 +2,11 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+LEAST: Final = 50
+"""Records that a partition may have in work, however many there are."""
 
 
 class OffsetTracker:
@@ -81,6 +84,14 @@ class Limits:
     bytes: int = 16 << 20
     span: int = 20_000
     """From the oldest record that is not done to the newest: so many are read again after a crash, at most."""
+    together: int | None = None
+    """Records of all the partitions of a topic that one worker has: each gets its share, if that is less."""
+
+    def shared(self, partitions: int) -> "Limits":
+        """Give the limits of each of so many partitions."""
+        if self.together is None:
+            return self
+        return replace(self, records=min(self.records, max(LEAST, self.together // max(partitions, 1))))
 
     def take(self, tracker: OffsetTracker, waiting: deque[Any]) -> Sequence[Any]:
         """Take from the records that wait as many as may be delivered now, and open them."""

@@ -16,7 +16,7 @@ What keeps a rebalance from losing records, each found by killing workers under 
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -117,6 +117,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     inbox: Any
     limits: Limits
+    """Of the processor; `_limits` are those of each partition of this assignment."""
+    _limits = Limits()
     on_failure: Callable[[BaseException], None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -170,9 +172,14 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             state.clear()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Note that the group knows us."""
+        """Note that the group knows us, and how many partitions share what may be in work."""
+        self._share(assigned)
         await super().on_partitions_assigned(assigned, generation_id)
         self.joined = True
+
+    def _share(self, assigned: set[TP]) -> None:
+        per_topic = Counter(tp.topic for tp in assigned)
+        self._limits = self.limits.shared(max(per_topic.values(), default=1))
 
     # --- fetching --------------------------------------------------------------------------------------------------
 
@@ -249,7 +256,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             tracker = self._trackers.get(tp)
             if tracker is None:
                 tracker = self._trackers[tp] = OffsetTracker(waiting[0].offset)
-            taken = self.limits.take(tracker, waiting)
+            taken = self._limits.take(tracker, waiting)
             if not waiting:
                 del self._fetched[tp]
             if taken:

@@ -16,4 +16,4 @@ class JoinerSettings(BaseSettings):
     is there."""
     waiting_records: int = Field(default=2_000, ge=1)
     """Records of one partition that wait at once; beyond it that partition is not read further, so that none gets far
-    ahead of those it is joined with."""
+    ahead of those it is joined with. With many partitions fewer: a topic's have half of the capacity together."""

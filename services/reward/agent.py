@@ -113,7 +113,9 @@ class RewardProcessor:
         self, bus: Bus, reward: Reward, feedback: FeedbackLog, *, logs: Sequence[LogWriter], memory: Memory,
         settings: RewardSettings,
     ) -> None:  # fmt: skip
-        self.limits = Limits(records=settings.rows_waiting, bytes=BYTES_IN_WORK)
+        self.limits = Limits(
+            records=settings.rows_waiting, bytes=BYTES_IN_WORK, together=settings.decisions_waiting // 2
+        )
         self.recovers: Sequence[tuple[Topic, int | None]] = ((topics.TRUST, settings.remembers),)
         self._reward = reward
         self._feedback = feedback

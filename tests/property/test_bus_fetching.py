@@ -56,7 +56,7 @@ class Consumer(BatchConsumer):
 
     def __init__(self, broker: Broker, limits: Limits) -> None:  # Faust's own is not wanted
         self.broker = broker
-        self.limits = limits
+        self.limits = self._limits = limits
         self.inbox: Any = SimpleNamespace(put=self._put)
         self.batches: deque[Batch] = deque()
         self.epoch, self.joined, self.beat = 0, True, 0.0
@@ -192,3 +192,10 @@ def test_everything_arrives_in_order_and_nothing_is_taken_for_done(seed: int, re
         asyncio.run(scenario())
     finally:
         logging.disable(logging.NOTSET)
+
+
+def test_the_partitions_of_a_topic_share_what_may_be_in_work() -> None:
+    consumer = BatchConsumer.__new__(BatchConsumer)
+    consumer.limits = Limits(records=500, together=1_200)
+    consumer._share({TP("said", number) for number in range(12)} | {TP("screened", 0)})
+    assert consumer._limits == Limits(records=100, together=1_200)

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from multimood.bus.acks import Limits, OffsetTracker
+from multimood.bus.acks import LEAST, Limits, OffsetTracker
 
 pytestmark = pytest.mark.unit
 
@@ -45,6 +45,12 @@ def test_done_twice_and_never_opened_change_nothing() -> None:
     tracker.done(0)
     tracker.done(77)
     assert (tracker.position, tracker.held_bytes) == (1, 0)
+
+
+@pytest.mark.parametrize(("partitions", "records"), [(1, 500), (4, 500), (12, 166), (1_000, LEAST), (0, 500)])
+def test_what_a_topic_may_have_in_work_is_shared_by_its_partitions(partitions: int, records: int) -> None:
+    assert Limits(records=500, together=2_000).shared(partitions).records == records
+    assert Limits(records=500).shared(partitions).records == 500
 
 
 @pytest.mark.parametrize(
