@@ -55,6 +55,6 @@ def processor(bus: Bus, settings: JoinerSettings) -> Joining:
         says=says,
         owns=(topics.UTTERANCE, topics.SCREENING, *topics.EMBEDDINGS),
         recovers=((topics.FEATURES, RECOVERED_IDS),),
-        # So that what topics have read ahead of each other fits: else parts are let go, and a backlog loses its verdicts.
+        # So that what topics have read ahead of each other fits: else parts are let go, and a backlog loses verdicts.
         limits=Limits(records=settings.waiting_records, together=settings.capacity // 2),
     )
