@@ -104,6 +104,7 @@ class Joining:
                 self._publish()
                 if delivery.topic.name in self._owns:
                     await self._bus.dead_letter(delivery, error, 1)
+                    now = loop_time()
                 self._count("invalid")
                 delivery.done()
                 continue

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from bus_fakes import FakeBus, Log, context, settle
+from virtual_time import virtually
 
 from multimood import topics
 from multimood.bus import Delivery, JoinedParts, Joining, Part
@@ -178,6 +179,21 @@ async def test_time_ends_what_waits(fake: FakeBus, finish: Finish, said: Log, sc
     assert said.done == 1
     await one.process(screened.write(screening("a")).deliveries())
     assert (screened.done, finish.keys) == (1, ["a"])
+    await one.drain(1)
+
+
+@virtually
+async def test_a_deadline_counts_from_when_the_part_is_added_however_long_a_dead_letter_took() -> None:
+    fake, finish, said = FakeBus(), Finish(), Log(topics.UTTERANCE)
+    one = joining(fake, finish, deadline_s=10)
+    fake.open.clear()
+    taking = asyncio.create_task(one.process(said.raw(b"\xff\xff").write(utterance("a")).deliveries()))
+    await asyncio.sleep(60)
+    fake.open.set()
+    await asyncio.sleep(9)
+    assert (taking.done(), len(fake.letters), finish.keys) == (True, 1, [])
+    await asyncio.sleep(2)
+    assert finish.keys == ["a"]
     await one.drain(1)
 
 
