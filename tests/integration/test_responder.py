@@ -169,10 +169,16 @@ async def test_the_first_piece_is_on_the_bus_soon_after_the_first_words(
 
 
 async def test_killed_in_the_middle_it_answers_once(broker: KafkaSettings, others: Publisher, responder: Start) -> None:
-    made = decisions(40)
+    made, killed = decisions(40), asyncio.Event()
 
     async def slow(exchange: Exchange) -> None:
-        await exchange.say(TOKENS, every_s=0.1)
+        if exchange.number < 6 or killed.is_set():
+            await exchange.say(TOKENS, every_s=0.05)
+            return
+        await exchange.begin()
+        for token in TOKENS[:6]:
+            await exchange.send(chunk(token))
+        await asyncio.Event().wait()  # until its reader is gone: it is killed in the middle of these, and of no others
 
     async with llm_server(slow) as server:
         environment = at(server, MULTIMOOD_RESPONDER_GENERATIONS="3")
@@ -182,6 +188,7 @@ async def test_killed_in_the_middle_it_answers_once(broker: KafkaSettings, other
             while not await some_begun(broker, ids(made), answered=5):  # noqa: ASYNC110
                 await asyncio.sleep(0)
             process.kill()
+        killed.set()
         async with responder(environment):
             replies = await once(broker, ids(made))
     assert {reply.text for reply in replies} == {REPLY}
