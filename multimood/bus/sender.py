@@ -2,7 +2,8 @@
 
 Faust's producer would be one for the process' life. An idempotent producer numbers its records per partition, and when
 the broker refuses one for good, the next number has no predecessor: from then on it refuses all. So a producer that
-failed in any way but "try again" is dropped, and what it had not sent goes through a new one.
+failed in any way but "try again" is dropped, and what it had not sent goes through a new one: whoever waits for it is
+told so (`Producer`).
 """
 
 import asyncio
@@ -11,10 +12,10 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     InvalidTimestampError,
     KafkaError,
+    KafkaTimeoutError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
     UnsupportedForMessageFormatError,
@@ -23,6 +24,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from multimood.bus.batches import Failures, send_batches
 from multimood.bus.outbox import Record
+from multimood.bus.producer import Producer
 from multimood.errors import UnsendableError
 from multimood.settings import KafkaSettings
 
@@ -42,7 +44,6 @@ LONGEST_PAUSE_S: Final = 5.0
 BATCH_BYTES: Final = 1 << 19
 """Room for what hundreds send to one partition at once. In the client's default of 16 KiB each batch that leaves wakes
 all of them, to find it full again."""
-STOP_S: Final = 3.0
 ANSWER_S: Final = 3.0
 ROOM: Final = 1 << 20
 """Above the largest record, so that the limit that counts is the one `send` is given."""
@@ -53,7 +54,7 @@ class Sender:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._producer: AIOKafkaProducer | None = None
+        self._producer: Producer | None = None
         self._connecting = asyncio.Lock()
         self._refused = asyncio.Lock()
         """One refused record at a time is sent again, by a producer of its own."""
@@ -66,7 +67,7 @@ class Sender:
     async def stop(self) -> None:
         """Send what is buffered, if that is possible soon, and disconnect."""
         producer, self._producer = self._producer, None
-        await asyncio.gather(*self._dropped, *([_stop(producer)] if producer is not None else []))
+        await asyncio.gather(*self._dropped, *([producer.stop()] if producer is not None else []))
 
     async def reachable(self) -> bool:
         """Ask whether the broker answers now; in a few seconds at most, and never raises."""
@@ -85,7 +86,7 @@ class Sender:
         _check_size(topic, key, value, headers, limit)
         pause, alone = PAUSE_S, False
         while True:
-            producer: AIOKafkaProducer | None = None
+            producer: Producer | None = None
             try:
                 if alone:
                     await self._send_alone(topic, value, key, partition, headers)
@@ -98,7 +99,7 @@ class Sender:
                 alone = True  # it may have been another one of the same batch
                 self._drop(producer)
             except (KafkaError, OSError) as error:
-                if not getattr(error, "retriable", False):
+                if _costs_trust(error):
                     self._drop(producer)
                 logger.warning("sending waits for the broker", extra={"topic": topic, "cause": type(error).__name__})
                 await asyncio.sleep(pause)
@@ -126,8 +127,11 @@ class Sender:
             failures: Failures = dict.fromkeys(sent, error)
         else:
             failures = await send_batches(producer, sent)
-            if any(not getattr(error, "retriable", False) for error in failures.values()):
+            if any(map(_costs_trust, failures.values())):
                 self._drop(producer)
+        if failures:
+            causes = sorted({type(error).__name__ for error in failures.values()})
+            logger.warning("sending again, one by one", extra={"records": len(failures), "causes": causes})
         again = [self._send_again(sent[number]) for number in failures]
         for number, outcome in zip(failures, await asyncio.gather(*again, return_exceptions=True), strict=True):
             outcomes[number] = outcome
@@ -144,16 +148,16 @@ class Sender:
             try:
                 await producer.send_and_wait(topic, value, key, partition, headers=headers)
             finally:
-                await _stop(producer)
+                await producer.stop()
 
-    async def _connected(self) -> AIOKafkaProducer:
+    async def _connected(self) -> Producer:
         async with self._connecting:
             if self._producer is None:
-                self._producer = await self._start_one(BATCH_BYTES)
+                self._producer = await self._start_one(min(BATCH_BYTES, self._settings.max_message_bytes))
             return self._producer
 
-    async def _start_one(self, batch_bytes: int) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(
+    async def _start_one(self, batch_bytes: int) -> Producer:
+        producer = Producer(
             bootstrap_servers=self._settings.brokers,
             acks="all",
             enable_idempotence=True,
@@ -163,15 +167,15 @@ class Sender:
         try:
             await producer.start()
         except BaseException:
-            await _stop(producer)
+            await producer.stop()
             raise
         return producer
 
-    def _drop(self, producer: AIOKafkaProducer | None) -> None:
+    def _drop(self, producer: Producer | None) -> None:
         if producer is None or producer is not self._producer:
             return
         self._producer = None
-        task = asyncio.create_task(_stop(producer))
+        task = asyncio.create_task(producer.stop())
         self._dropped.add(task)
         task.add_done_callback(self._dropped.discard)
 
@@ -189,6 +193,6 @@ async def answers(client: Any) -> bool:
     return False
 
 
-async def _stop(producer: AIOKafkaProducer) -> None:
-    with contextlib.suppress(TimeoutError, KafkaError, OSError):
-        await asyncio.wait_for(producer.stop(), STOP_S)
+def _costs_trust(error: BaseException) -> bool:
+    """Tell whether a producer that says this may have lost its count. That there was no room is no fault of its."""
+    return not getattr(error, "retriable", False) and not isinstance(error, KafkaTimeoutError)
