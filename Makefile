@@ -19,7 +19,7 @@ demo: setup ## start the whole system, hold one conversation with it, show what 
 
 test: setup lint types ## everything: lint, types, import rules, contracts, all tests against the real servers
 	@echo "==> unit and property tests"
-	@$(PY) -m pytest tests/unit tests/property
+	@$(PY) -m pytest -n 2 --dist worksteal tests/unit tests/property
 	@echo "==> integration tests: real broker, store, Triton"
 	@$(PY) -m pytest -v -rs --durations=5 tests/integration
 	@echo "==> end to end, through the gateway"
@@ -30,7 +30,7 @@ test: setup lint types ## everything: lint, types, import rules, contracts, all 
 	@$(PY) -m pytest -v -rs tests/evals
 
 quick: setup ## unit and property tests, under a minute
-	@$(PY) -m pytest tests/unit tests/property
+	@$(PY) -m pytest -n 2 --dist worksteal tests/unit tests/property
 
 lint: setup ## style, import rules, freshness of generated code
 	@echo "==> lint, import rules, generated contracts"
