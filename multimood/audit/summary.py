@@ -32,6 +32,11 @@ class Summary:
         """Nothing is lost, repeated or unsafe."""
         return not any(self.flags[flag] for flag in FAULTS)
 
+    @property
+    def is_whole(self) -> bool:
+        """Every utterance has its decision, score and row, as far as it should; a moment after a turn it has not."""
+        return not any(reason.startswith("partial: no ") for reason in self.reasons)
+
     def add(self, verdict: Verdict, facts: Facts | None = None) -> None:
         """Count an utterance."""
         self.accepted += 1

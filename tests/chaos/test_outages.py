@@ -228,7 +228,7 @@ async def settled(system: OwnSystem, confirmed: list[str]) -> Summary:
     deadline = time.monotonic() + SETTLE_S
     while True:
         summary = await audit(system.kafka, system.s3, confirmed=confirmed)
-        if summary.is_sound or time.monotonic() > deadline:
+        if (summary.is_sound and summary.is_whole) or time.monotonic() > deadline:
             return summary
         await asyncio.sleep(3)
 
@@ -257,6 +257,7 @@ async def test_each_dependency_may_go_away_and_come_back(world: World, clips: Cl
 
     assert summary.accepted == len(platform.confirmed) == said
     assert summary.is_sound, summary.as_json()
+    assert summary.is_whole, summary.as_json()
     assert not summary.outcomes["rejected"], summary.as_json()
     for one in seen:
         assert one.grown_mb is not None

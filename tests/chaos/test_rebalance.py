@@ -191,8 +191,7 @@ async def settled(system: OwnSystem, sent: Sequence[str]) -> Summary:
     deadline = time.monotonic() + SETTLE_S
     while True:
         summary = await audit(system.kafka, system.s3, confirmed=sent)
-        under_way = any(reason.startswith("partial: no ") for reason in summary.reasons)
-        if (summary.is_sound and not under_way) or time.monotonic() > deadline:
+        if (summary.is_sound and summary.is_whole) or time.monotonic() > deadline:
             return summary
         await asyncio.sleep(3)
 

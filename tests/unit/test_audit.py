@@ -212,8 +212,10 @@ async def test_a_letter_that_was_replayed_is_no_outcome_any_more() -> None:
     assert (await summary(lying)).flags == {"lost": 1}
     lying.write(*decided())
     lying.write(*replied())
+    assert not (await summary(lying)).is_whole
     lying.write(*SCORED)
-    assert (await summary(lying)).as_json()["replied"] == 1
+    found = await summary(lying)
+    assert (found.as_json()["replied"], found.is_whole) == (1, True)
 
 
 async def test_a_letter_that_was_dropped_stays_the_outcome_unless_a_replay_was_answered() -> None:
