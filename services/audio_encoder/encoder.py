@@ -14,6 +14,7 @@ from multimood.inference import InferenceClient
 from multimood.media import audio
 from multimood.media.apart import Decoders
 from multimood.media.errors import MediaError
+from multimood.perception.sound import sound_question, sound_vector
 from multimood.store import Store
 from services.audio_encoder.settings import AudioEncoderSettings
 
@@ -79,10 +80,10 @@ class AudioEncoder:
         )
 
     async def _embed(self, utterance: pb.Utterance, wave: Wave, clock: HopClock) -> Output:
-        mel = await asyncio.to_thread(audio.log_mel, wave)
+        question = await asyncio.to_thread(sound_question, wave)
         with clock.model():
-            found = await self._client.infer(self._settings.model, {"mel": mel})
-        vector = found.outputs["pooled"][0, self._settings.layer]
+            found = await self._client.infer(self._settings.model, question)
+        vector = sound_vector(found.outputs, self._settings.layer)
         model = (self._settings.model, found.model_version)
         return encoding.present(utterance.context, pb.MODALITY_AUDIO, vector, model, clock.hop())
 

@@ -1,15 +1,9 @@
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from multimood.perception.sound import AudioModelSettings
 
 
-class AudioEncoderSettings(BaseSettings):
+class AudioEncoderSettings(AudioModelSettings):
     """Of the audio encoder alone."""
 
-    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_AUDIO_ENCODER_", use_attribute_docstrings=True)
-
-    model: str = "audio_encoder"
-    """On the Triton server: mel fp32 [b,80,t] -> pooled fp32 [b,layers,768]."""
-    layer: int = 1
-    """Which of the pooled layers is the embedding; the fusion model was trained on this one (see its card)."""
     transcriber: str = "transcriber"
     """On the Triton server: mel fp32 [80,t] -> text, no_speech."""
     no_speech_threshold: float = 0.6

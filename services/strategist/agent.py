@@ -24,12 +24,12 @@ from multimood.bus import Bus, Event, Handler, HopClock, Output, Processor, Retr
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import MultimoodError, UnavailableError
 from multimood.inference import InferenceClient
+from multimood.perception.conversation import after_decision, after_reply, continues, has_turn, history_of
+from multimood.perception.fusion import Perception, Sight, perceive, question, see
 from multimood.seen import SeenIds
 from multimood.telemetry import meter
-from services.strategist.conversation import after_decision, after_reply, continues, has_turn, history_of
 from services.strategist.decision import Kept, Policy, decide, override_of
 from services.strategist.memory import Memory
-from services.strategist.perception import Perception, Sight, perceive, question, see
 from services.strategist.settings import StrategistSettings
 
 logger = logging.getLogger(__name__)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from multimood.contracts.v1 import events_pb2 as pb
+from multimood.perception.conversation import dialogue_with, shortened
+from multimood.perception.fusion import Perception, Sight, Taxonomy
 from multimood.safety.risk import is_crisis, verdict_of
-from services.strategist.conversation import dialogue_with, shortened
-from services.strategist.perception import Perception, Sight
-from services.strategist.policy import RULES, Taxonomy, choose
+from services.strategist.policy import RULES, choose
 
 UNKNOWN: Final = "-"
 """Stands for the served model's version where the model did not answer."""

@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
+from multimood.perception.fusion import Taxonomy
 from multimood.taxonomy import ESCONV_STRATEGIES, MESC_STRATEGIES
-
-Taxonomy = Literal["mesc", "esconv"]
 
 STRATEGIES: Final[Mapping[Taxonomy, tuple[str, ...]]] = MappingProxyType(
     {"mesc": MESC_STRATEGIES, "esconv": ESCONV_STRATEGIES}

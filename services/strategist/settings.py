@@ -1,22 +1,16 @@
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from multimood.perception.settings import PerceptionSettings
 
 
-class StrategistSettings(BaseSettings):
+class StrategistSettings(PerceptionSettings):
     """Of the strategist alone."""
 
-    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_STRATEGIST_", use_attribute_docstrings=True)
-
-    taxonomy: Literal["mesc", "esconv"] = "mesc"
-    """Whose strategies are chosen from: MESC's ten or ESConv's eight."""
     epsilon: float = Field(default=0.1, gt=0, le=1)
     """Share of the choices that is spread evenly over all eligible strategies, so that what was logged can teach."""
 
-    model: str = "fusion"
-    """On the Triton server: text, audio, video, present, history -> emotion, intensity, stage, strategies."""
     model_sha256: str = Field(default="", pattern="^([0-9a-f]{64})?$")
     """SHA-256 of that model's graph: part of the policy's version. Empty: that of the graph found at MODEL_FILE, else
     of the one this version ships. Restart the service when another model is served."""
@@ -30,10 +24,6 @@ class StrategistSettings(BaseSettings):
     vetted_inference_s: float = Field(default=0.15, gt=0)
     """The same where the reply is a vetted one anyway (a crisis, no verdict): the model gets one attempt, no more."""
 
-    turns: int = Field(default=12, ge=2, le=48)
-    """Turns of the dialogue that are remembered and handed on, the person's and the system's together."""
-    turn_chars: int = Field(default=2_000, ge=64, le=4_000)
-    """Characters of a turn that are kept: of a longer one the beginning and, twice as much, the end."""
     memory_mib: int = Field(default=128, ge=1)
     """Conversations held in memory; beyond it those longest silent are forgotten, and begin anew when they go on."""
     concurrency: int = Field(default=256, ge=1)

@@ -9,6 +9,7 @@ from multimood.bus import Bus, Event, Handler, HopClock, Output, RetryPolicy, ou
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.inference import Together
 from multimood.media.text import TextTokenizer
+from multimood.perception.text import text_question, text_vector
 from services.text_encoder.settings import TextEncoderSettings
 
 SERVICE = "text_encoder"
@@ -43,10 +44,10 @@ class TextEncoder:
             reason = message.missing or pb.MISSING_REASON_NO_SPEECH
         if not message.text.strip():
             return (encoding.missing(message.context, pb.MODALITY_TEXT, reason, clock.hop()),)
-        ids, mask = self._tokenizer.encode(message.text)
+        question = text_question(self._tokenizer, message.text)
         with clock.model():
-            found = await self._client.infer(self._model, {"input_ids": ids, "attention_mask": mask})
-        vector = found.outputs["embedding"][0]
+            found = await self._client.infer(self._model, question)
+        vector = text_vector(found.outputs)
         model = (self._model, found.model_version)
         return (encoding.present(message.context, pb.MODALITY_TEXT, vector, model, clock.hop()),)
 

@@ -1,17 +1,9 @@
-from pathlib import Path
-
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from multimood.perception.text import TextModelSettings
 
 
-class TextEncoderSettings(BaseSettings):
+class TextEncoderSettings(TextModelSettings):
     """Of the text encoder alone."""
 
-    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_TEXT_ENCODER_", use_attribute_docstrings=True)
-
-    tokenizer: Path = Path(".tools/text_encoder/tokenizer.json")
-    """The model's own tokenizer.json."""
-    model: str = "text_encoder"
-    """Name of the model on the Triton server: input_ids, attention_mask int64 [b,t] -> embedding fp32 [b,d]."""
     concurrency: int = 64
     """Utterances in work at once, each of another conversation."""
     retry_budget_s: float = 6.0

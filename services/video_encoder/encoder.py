@@ -8,9 +8,9 @@ from multimood import encoding, topics
 from multimood.bus import Event, HopClock, Output, output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.inference import InferenceClient
-from multimood.media import video
 from multimood.media.apart import Decoders
 from multimood.media.errors import MediaError
+from multimood.perception.picture import picture_question, picture_vector
 from multimood.store import Store
 from services.video_encoder.settings import VideoEncoderSettings
 
@@ -48,16 +48,16 @@ class VideoEncoder:
                 )
             frames = await self._decoders.frames(data, fps=own.frames_per_s, most=own.most_frames)
             with clock.model():
-                found = await self._client.infer(own.model, {"frames": frames})
+                found = await self._client.infer(own.model, picture_question(frames))
         except MediaError as error:
             return (encoding.missing(utterance.context, pb.MODALITY_VIDEO, encoding.reason_of(error), clock.hop()),)
         except encoding.MissingMediaError as error:
             return (encoding.missing(utterance.context, pb.MODALITY_VIDEO, error.reason, clock.hop()),)
-        pooled = video.pool(found.outputs["face"], found.outputs["features"], found.outputs["probs"])
-        if pooled is None:
+        vector = picture_vector(found.outputs)
+        if vector is None:
             return (encoding.missing(utterance.context, pb.MODALITY_VIDEO, pb.MISSING_REASON_NO_FACE, clock.hop()),)
         model = (own.model, found.model_version)
-        return (encoding.present(utterance.context, pb.MODALITY_VIDEO, pooled[0], model, clock.hop()),)
+        return (encoding.present(utterance.context, pb.MODALITY_VIDEO, vector, model, clock.hop()),)
 
     async def give_up(self, event: Event[Message]) -> Sequence[Output]:
         """A dependency did not answer in time: say so, so that the utterance goes on without."""

@@ -13,9 +13,9 @@ from multimood.experience.schema import SCHEMA
 from multimood.experience.table import encode
 from multimood.history import history_vector
 from multimood.labels import label
+from multimood.perception.conversation import after_decision, after_reply, history_of
 from services.joiner.features import joined_output, required
 from services.sentinel.words import Wordless, words_of
-from services.strategist.conversation import after_decision, after_reply, history_of
 
 pytestmark = pytest.mark.unit
 

@@ -9,11 +9,11 @@ from strategist_world import POLICY, context, embedding, features, reply
 
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.history import ESCONV_AS_MESC, SIZE, history_vector
+from multimood.perception.conversation import after_decision, after_reply, dialogue_with, history_of, shortened
+from multimood.perception.fusion import Perception, UnusableAnswerError, perceive, question, see
 from multimood.taxonomy import EMOTIONS, ESCONV_STRATEGIES, MESC_STRATEGIES, STAGES
-from services.strategist.conversation import after_decision, after_reply, dialogue_with, history_of, shortened
 from services.strategist.decision import Kept, decide, override_of
 from services.strategist.memory import Memory
-from services.strategist.perception import Perception, UnusableAnswerError, perceive, question, see
 from services.strategist.policy import ADVICE, choose, draw, eligible, mixed
 
 pytestmark = pytest.mark.unit

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,9 @@ from multimood.contracts.v1 import events_pb2 as pb
 from multimood.encoding import vector_of
 from multimood.errors import MultimoodError
 from multimood.taxonomy import EMOTIONS, ESCONV_STRATEGIES, MESC_STRATEGIES, STAGES
-from services.strategist.policy import Taxonomy
+
+Taxonomy = Literal["mesc", "esconv"]
+"""Whose strategies are chosen from."""
 
 MODALITIES: Final = (pb.MODALITY_TEXT, pb.MODALITY_AUDIO, pb.MODALITY_VIDEO)
 _INPUT: Final = MappingProxyType(

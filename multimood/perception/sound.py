@@ -1,0 +1,34 @@
+"""Speech to the audio encoder's question, and its answer to a vector."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from multimood.media import audio
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class AudioModelSettings(BaseSettings):
+    """How sound is embedded, wherever that is done."""
+
+    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_AUDIO_ENCODER_", use_attribute_docstrings=True)
+
+    model: str = "audio_encoder"
+    """On the Triton server: mel fp32 [b,80,t] -> pooled fp32 [b,layers,768]."""
+    layer: int = 1
+    """Which of the pooled layers is the embedding; the fusion model was trained on this one (see its card)."""
+
+
+def sound_question(wave: audio.Wave) -> Arrays:
+    """The model's inputs for a wave, float32 [n] at 16 kHz: of a long one its last 30 s. Takes milliseconds."""
+    return {"mel": audio.log_mel(wave)}
+
+
+def sound_vector(outputs: Arrays, layer: int) -> NDArray[np.float32]:
+    """The vector of one wave: float32 [768]."""
+    vector: NDArray[np.float32] = outputs["pooled"][0, layer]
+    return vector
