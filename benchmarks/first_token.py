@@ -25,12 +25,12 @@ from multimood.cli.talk import hold_turn
 from multimood.client import Client, TurnInput
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.generation import Ask
+from multimood.generation.draft import Draft
 from multimood.generation.triton import TritonGenerator
 from multimood.inference import InferenceClient
 from multimood.local.stack import Stack
 from multimood.settings import TritonSettings
 from services.responder.agent import Texts
-from services.responder.draft import Draft
 from services.responder.plan import dialogue_of, situation_of
 from services.responder.settings import ResponderSettings
 

@@ -21,12 +21,12 @@ from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import MultimoodError
 from multimood.generation import Ask, Generator, Patience, ReplyPrompt, patiently
+from multimood.generation.draft import Draft
 from multimood.safety import Kind, Verdict, VettedReplies
 from multimood.seen import SeenIds
 from multimood.telemetry import current_traceparent, meter
 from multimood.trust.guard import MOST_CHARACTERS, guard
 from multimood.trust.patterns import ReplyRules
-from services.responder.draft import Draft
 from services.responder.plan import Generate, SayVetted, Silence, dialogue_of, plan_of, situation_of
 from services.responder.replies import about, delta, fallback, generated, seed_of
 from services.responder.settings import ResponderSettings

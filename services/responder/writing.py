@@ -9,7 +9,7 @@ from multimood.bus import HopClock
 from multimood.clock import now_us
 from multimood.errors import UnavailableError
 from multimood.generation import Piece
-from services.responder.draft import Draft
+from multimood.generation.draft import Draft
 
 Look = Callable[[str], str | None]
 """The guard: why a text may not leave; None when it may."""

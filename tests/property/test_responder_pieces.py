@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from multimood.bus import HopClock
 from multimood.errors import UnavailableError
 from multimood.generation import Piece
+from multimood.generation.draft import CUT, Draft
 from multimood.safety import Verdict
 from multimood.trust.guard import guard
-from services.responder.draft import CUT, Draft
 from services.responder.writing import NotWritten, Progress, Writing
 
 pytestmark = pytest.mark.property

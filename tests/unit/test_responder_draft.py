@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from services.responder.draft import CUT, Draft
-from services.responder.sentences import sentence_ends
+from multimood.generation.draft import CUT, Draft
+from multimood.generation.sentences import sentence_ends
 
 pytestmark = pytest.mark.unit
 

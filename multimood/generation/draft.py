@@ -14,7 +14,7 @@ import re
 import unicodedata
 from typing import Final
 
-from services.responder.sentences import sentence_ends
+from multimood.generation.sentences import sentence_ends
 
 _GAP: Final = re.compile(r"\s+|(?<=[。！？，、；])(?!$)")  # noqa: RUF001
 _NUMBERLIKE: Final = re.compile(r"[\d@+]")
