@@ -4,7 +4,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -26,11 +26,12 @@ _REGION_BYTES: Final = 1 << 20
 
 @dataclass(slots=True)
 class TritonServer:
-    """A server of the models in a repository, `triton_models/` by default."""
+    """A server of the models in a repository, `triton_models/` by default, or of some of them."""
 
     log: Path
     ports: Mapping[str, int]
     repository: Path | None = None
+    only: Collection[str] | None = None
     grace_s: float = EXIT_TIMEOUT_S + 5.0
     name: str = "triton"
     child: Child | None = field(default=None, init=False)
@@ -50,7 +51,7 @@ class TritonServer:
         """
         install = TritonInstall.find()
         repository = self.repository or checkout() / "triton_models"
-        self._models = models(repository)
+        self._models = [name for name in models(repository) if self.only is None or name in self.only]
         self._misses = {}
         self._clear()
         install.lay_out_backends(self._backends)

@@ -1,0 +1,1 @@
+"""`multimood eval`: the models that serve, measured on labelled corpora. Needs the `eval` extra."""
