@@ -1,21 +1,23 @@
 """Replies through the trust score's empathy judge: its levels, by mechanism."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Final
 
+from multimood import assets
 from multimood.evaluation.answers import Prediction
 from multimood.evaluation.encode import Encoded, Vector
 from multimood.evaluation.rows import Output, Seen
-from multimood.trust.empathy import MECHANISMS, EmpathyHead
+from multimood.trust.empathy import ASSET, MECHANISMS, EmpathyHead
 
 LEVELS: Final = ("0", "1", "2")
 OUTPUTS: Final[tuple[Output, ...]] = ("emotional reactions", "interpretations", "explorations")
 assert OUTPUTS == MECHANISMS
 
 
-def load() -> EmpathyHead:
-    """The shipped head."""
-    return EmpathyHead.load()
+def load() -> tuple[EmpathyHead, str]:
+    """The shipped head, and the SHA-256 of its file."""
+    return EmpathyHead.load(), hashlib.sha256(assets.read(ASSET, None)).hexdigest()
 
 
 def judge(head: EmpathyHead, dialogue: Sequence[Seen], encoded: Encoded) -> list[Prediction | None]:

@@ -12,7 +12,7 @@ from multimood.evaluation.rows import Part, Seen, Task
 from multimood.evaluation.scoring import FOLD, FULL, NONE, masks, over_folds, scored
 from multimood.evaluation.served import Served
 from multimood.evaluation.walk import Ask, Moment, walk_all
-from multimood.evaluation.writing import Writer, write_replies
+from multimood.evaluation.writing import Writer, answered, sampled, write_replies
 from multimood.perception.conversation import history_of
 from multimood.perception.fusion import Perception, Sight, Taxonomy, perceive, question
 from multimood.perception.settings import PerceptionSettings
@@ -67,16 +67,17 @@ class Measuring:
         dialogues = [dialogue.seen for dialogue in part.dialogues]
         by_mask: dict[str, list[list[Prediction | None]]] = {}
         if part.judge == "empathy":
-            head = empathy.load()
-            self._result.models["empathy"] = {"version": head.version, "sha256": None}
+            head, digest = empathy.load()
+            self._result.models["empathy"] = {"version": head.version, "sha256": digest}
             by_mask[FULL] = [empathy.judge(head, dialogue, encoded) for dialogue in dialogues]
         else:
             moments = await self._moments(dialogues, part.taxonomy, encoded)
             by_mask = {mask: [predictions(one, mask) for one in found] for mask, found in moments.items()}
-            if self._replies and part.replies:
-                writer = Writer(self._served)
-                scores = await write_replies(dialogues, moments[FULL], writer, self._replies, self._progress)
-                self._result.replies = scores
+            if self._replies and (places := answered(dialogues, part.replies)):
+                chosen = sampled(places, self._replies)
+                tick = self._progress.begin("writing replies", len(chosen))
+                scores = await write_replies(chosen, dialogues, moments[FULL], Writer(self._served), tick)
+                self._result.replies = {**scores, "of": len(places)}
         return {
             task: {mask: found for mask, said in by_mask.items() if (found := answers(part.dialogues, said, task))}
             for task in part.tasks

@@ -15,6 +15,7 @@ Output = Literal[
 ]
 """What of a prediction answers a task; "" where nothing that is served does."""
 Judge = Literal["fusion", "empathy", "none"]
+Replies = Literal["none", "all", "last"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,8 @@ class Part:
     tasks: Sequence[Task]
     judge: Judge = "fusion"
     taxonomy: "Taxonomy" = "mesc"
-    replies: bool = False
-    """Whether replies may be generated in place of the rows of the system that follow one of the user."""
+    replies: Replies = "none"
+    """In place of which rows of the system, of those that follow one of the user, replies may be generated."""
 
 
 @dataclass(frozen=True, slots=True)

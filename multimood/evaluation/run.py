@@ -60,5 +60,5 @@ def _check(corpus: Corpus, source: Source, parts: Sequence[Part], replies: int) 
         raise ConfigurationError(
             f"--data {source.path}: nothing in split {source.split!r} has a label of {corpus.name}; is it that corpus?"
         )
-    if replies and not any(part.replies for part in parts):
+    if replies and all(part.replies == "none" for part in parts):
         raise ConfigurationError(f"--replies {replies}: {corpus.name} has no replies to compare with; leave it out")

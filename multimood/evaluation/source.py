@@ -126,14 +126,13 @@ class Source:
 
     def media(self, beside: Path, recorded: str) -> Path:
         """The file that an annotation file at `beside` calls `recorded`, a path below some folder above it."""
-        for folder in beside.parents[: _UP + 1]:
-            if recorded and (folder / recorded).is_file():
+        parts = Path(recorded).parts
+        # The whole path before its ends: a corpus' folder may have been put elsewhere.
+        tails = [Path(*parts[start:]) for start in range(len(parts))]
+        for path in (folder / tail for tail in tails for folder in beside.parents[: _UP + 1]):
+            if path.is_file():
                 self._found_media += 1
-                return folder / recorded
-        near = beside.parent / Path(recorded).name
-        if recorded and near.is_file():
-            self._found_media += 1
-            return near
+                return path
         self._missing_media.append(beside.parent / recorded)
         return beside.parent / recorded
 

@@ -2,16 +2,15 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.evaluation.concurrently import all_of
 from multimood.evaluation.past import likeliest
 from multimood.evaluation.replies import reply_scores
-from multimood.evaluation.result import Progress
-from multimood.evaluation.rows import Seen
+from multimood.evaluation.rows import Replies, Seen
 from multimood.evaluation.served import Served
 from multimood.evaluation.walk import Moment
 from multimood.generation import Ask, ReplyPrompt, Situation, TritonGenerator
@@ -20,6 +19,9 @@ from multimood.generation.draft import Draft
 from multimood.generation.settings import ReplySettings
 from multimood.perception.conversation import dialogue_with
 from multimood.perception.settings import PerceptionSettings
+
+Place: TypeAlias = tuple[int, int]
+"""A dialogue's number, and the reply's row in it."""
 
 AT_ONCE: Final = 2
 MOST_CHARACTERS: Final = 4_000
@@ -74,30 +76,36 @@ def situation_of(moment: Moment) -> Situation:
     )
 
 
+def answered(dialogues: Sequence[Sequence[Seen]], which: Replies) -> list[Place]:
+    """Where something was replied to a person: all such rows, or of each dialogue its last row."""
+    return [
+        (number, row)
+        for number, said in enumerate(dialogues)
+        for row in range({"all": 1, "last": max(1, len(said) - 1), "none": len(said)}[which], len(said))
+        if said[row].role == "system" and said[row - 1].role == "user" and said[row].text
+    ]
+
+
+def sampled(places: Sequence[Place], most: int) -> list[Place]:
+    """At most so many, the same ones every time."""
+    return random.Random(SEED).sample(places, min(most, len(places)))  # noqa: S311 - sampling, not secrets
+
+
 async def write_replies(
+    places: Sequence[Place],
     dialogues: Sequence[Sequence[Seen]],
     moments: Sequence[Sequence[Moment]],
     writer: Writer,
-    most: int,
-    progress: Progress,
+    tick: Callable[[], None],
 ) -> dict[str, Any]:
-    """Scores of at most so many replies, the same ones every time, beside what was really said."""
-    places = [
-        (which, row)
-        for which, dialogue in enumerate(dialogues)
-        for row in range(1, len(dialogue))
-        if dialogue[row].role == "system" and dialogue[row - 1].role == "user" and dialogue[row].text
-    ]
-    chosen = random.Random(SEED).sample(places, min(most, len(places)))  # noqa: S311 - sampling, not secrets
-    if not chosen:
-        return {}
-    tick, turn = progress.begin("writing replies", len(chosen)), asyncio.Semaphore(AT_ONCE)
+    """Scores of replies at those places beside what was really said there; `tick` is called for each."""
+    turn = asyncio.Semaphore(AT_ONCE)
 
-    async def one(which: int, row: int) -> str:
+    async def one(number: int, row: int) -> str:
         async with turn:
-            reply = await writer.write(moments[which][row], SEED)
+            reply = await writer.write(moments[number][row], SEED)
             tick()
             return reply
 
-    written = await all_of(one(which, row) for which, row in chosen)
-    return {**reply_scores(written, [dialogues[which][row].text for which, row in chosen]), "of": len(places)}
+    written = await all_of(one(*place) for place in places)
+    return reply_scores(written, [dialogues[number][row].text for number, row in places])

@@ -195,6 +195,16 @@ def test_a_manifest_s_paths_are_found_from_any_folder_above(tmp_path: Path) -> N
     assert [one.group for one in held.dialogues] == ["b"], "the speakers that training holds back"
 
 
+def test_a_corpus_folder_may_have_been_put_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "faces" / "test" / "joy").mkdir(parents=True)
+    picture = tmp_path / "faces" / "test" / "joy" / "1.png"
+    picture.write_bytes(b"x")
+    rows = [{"path": "face/fer2013/test/joy/1.png", "label": "joy"}]
+    (part,), _ = read("fer2013", table(tmp_path / "faces" / "manifest.csv", rows))
+    assert part.dialogues[0].rows[0].seen.picture == picture
+    assert part.dialogues[0].group == "face/fer2013/test/joy/1.png"
+
+
 def test_ravdess_paired_reads_the_face_as_a_distribution(tmp_path: Path) -> None:
     row = {"audio_path": "1.flac", "label": "joy", "speaker": "s", "split": "test", "AU12_r": "2.5"}
     faces = dict.fromkeys(("anger", "disgust", "fear", "happy", "sad", "surprise"), "0.1")

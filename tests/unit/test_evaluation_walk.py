@@ -20,6 +20,7 @@ from multimood.evaluation.result import Result
 from multimood.evaluation.rows import FaceEvidence, Seen
 from multimood.evaluation.source import Source
 from multimood.evaluation.walk import walk
+from multimood.evaluation.writing import answered, sampled
 from multimood.perception.conversation import after_decision, after_reply, history_of
 from multimood.perception.fusion import Perception, Sight
 from multimood.perception.settings import PerceptionSettings
@@ -138,6 +139,15 @@ async def test_rows_count_under_a_mask_only_if_they_came_with_it() -> None:
     assert [one is not None for one in predictions(moments, "text")] == [True, False]
     assert [one is not None for one in predictions(moments, "text+audio")] == [False, False]
     assert None not in predictions(moments, "full")
+
+
+def test_replies_are_asked_for_where_a_person_was_answered() -> None:
+    said = [Seen("system", text="a"), Seen(text="b"), Seen("system", text="c"), Seen("system", text="d")]
+    dialogues = [said, [*said, Seen(text="e"), Seen("system", text="f")]]
+    assert answered(dialogues, "all") == [(0, 2), (1, 2), (1, 5)]
+    assert answered(dialogues, "last") == [(1, 5)]
+    assert answered(dialogues, "none") == []
+    assert sampled(answered(dialogues, "all"), 2) == sampled(answered(dialogues, "all"), 2)
 
 
 def test_evidence_of_a_face_moves_the_emotion() -> None:

@@ -23,7 +23,7 @@ def read(source: Source) -> Sequence[Part]:
         Task("strategy", "strategy", "strategy", ESCONV_STRATEGIES),
         Task("intensity", "intensity", "intensity", by_group=True),
     )
-    return [Part(dialogues, tasks, taxonomy="esconv", replies=True)]
+    return [Part(dialogues, tasks, taxonomy="esconv", replies="all")]
 
 
 def _rows(source: Source, conversation: dict[str, Any]) -> list[Row]:

@@ -51,7 +51,7 @@ def read(source: Source) -> Sequence[Part]:
         Task("user_emotion", "user_emotion", "emotion", EMOTIONS),
         Task("strategy", "strategy", "strategy", ESCONV_STRATEGIES),
     )
-    return [Part(dialogues, tasks, taxonomy="esconv", replies=True)]
+    return [Part(dialogues, tasks, taxonomy="esconv", replies="last")]
 
 
 def _rows(source: Source, one: dict[str, Any]) -> list[Row]:

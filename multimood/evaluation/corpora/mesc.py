@@ -31,7 +31,7 @@ def read(source: Source) -> Sequence[Part]:
         known = {id(turn): truth for (_, _, turn), truth in zip(said, labels, strict=True)}
         pairs.append(Dialogue(group, _pairs(list(merged(said)), known)))
     by_utterance = [Task(f"{task.name}_utterance", task.truth, task.output, task.labels) for task in TASKS]
-    return [Part(pairs, TASKS, replies=True), Part(utterances, by_utterance)]
+    return [Part(pairs, TASKS, replies="all"), Part(utterances, by_utterance)]
 
 
 def _labels(source: Source, role: Role, turn: Any) -> dict[str, str | float]:

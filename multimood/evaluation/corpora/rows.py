@@ -42,7 +42,7 @@ def read(source: Source) -> Sequence[Part]:
     source.check_media()
     said = [Dialogue(groups[name], rows) for name, rows in dialogues.items()]
     asked = [task for task in tasks if any(task.truth in row.truth for one in said for row in one.rows)]
-    return [Part(said, asked, taxonomy=taxonomy, replies=True)]
+    return [Part(said, asked, taxonomy=taxonomy, replies="all")]
 
 
 def _taxonomy(head: Mapping[str, Any]) -> "Taxonomy":
