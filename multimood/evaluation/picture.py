@@ -16,6 +16,7 @@ from matplotlib import pyplot as plt
 WIDTH: Final = 11.0
 HEIGHT: Final = 4.6
 """Inches of the picture, and of each task in it."""
+DARK: Final = 0.5
 
 
 def draw(result: Result, path: Path) -> None:
@@ -44,10 +45,12 @@ def draw(result: Result, path: Path) -> None:
 
 def _confusion(axis: Any, name: str, score: dict[str, Any]) -> None:
     counts, labels = np.array(score["confusion"]), score["labels"]
-    axis.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), vmin=0, vmax=1, cmap="Blues")
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axis.imshow(shares, vmin=0, vmax=1, cmap="Blues")
     for row, column in np.ndindex(counts.shape):
         if counts[row, column]:
-            axis.text(column, row, counts[row, column], ha="center", va="center", fontsize=6)
+            ink = "white" if shares[row, column] > DARK else "black"
+            axis.text(column, row, counts[row, column], ha="center", va="center", fontsize=6, color=ink)
     axis.set_xticks(range(len(labels)), [label[:18] for label in labels], rotation=45, ha="right", fontsize=7)
     axis.set_yticks(range(len(labels)), [label[:18] for label in labels], fontsize=7)
     axis.set(xlabel="predicted", ylabel="true", title=f"{name} (n {score['n']})")
