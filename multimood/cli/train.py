@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from multimood.cli.models import record_model
 from multimood.errors import MultimoodError
 from multimood.local.places import checkout
 
@@ -30,8 +31,8 @@ def fusion(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> Non
         root = checkout()
         places = Places(*(root / path for path in (run.PLACES.models, run.PLACES.tokenizer, run.PLACES.cache)))
         card = run.train(data, out or root / run.OUT, seed, places=places, report=_reporter())
-    if out is None:  # the strategist names the model by this where the graph itself is not at hand
-        (_assets() / "fusion.sha256").write_text(f"{card.digest}\n", encoding="utf-8")
+    if out is None:
+        record_model("fusion")
     for row in (*card.rows, *card.pairs):
         s = row.score
         typer.echo(
@@ -50,6 +51,8 @@ def crisis(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> Non
 
         _reporter()("training the crisis classifier: some minutes")
         metrics = training.train(data, out or _assets(), seed)
+        if out is None:
+            record_model("crisis")
     _show(metrics)
 
 
@@ -63,6 +66,8 @@ def empathy(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> No
         root = checkout()
         encoder, tokenizer = root / training.ENCODER, root / training.TOKENIZER
         metrics = training.train(data, out or _assets(), seed, encoder, tokenizer)
+        if out is None:
+            record_model("empathy")
     _show(metrics)
 
 

@@ -1,15 +1,14 @@
 import hashlib
-from importlib.resources import files
 
-from multimood import assets
 from multimood.bus import Worker, WorkerSettings, run_worker
 from multimood.inference import InferenceClient
+from multimood.models import recorded
 from multimood.settings import TritonSettings
 from services.strategist.agent import INPUTS, SERVICE, Strategist, processor
 from services.strategist.decision import Policy
 from services.strategist.settings import StrategistSettings
 
-FUSION_DIGEST = "fusion.sha256"
+FUSION = "triton_models/fusion/1/model.onnx"
 
 
 def policy_of(own: StrategistSettings) -> Policy:
@@ -18,7 +17,7 @@ def policy_of(own: StrategistSettings) -> Policy:
     if not digest and own.model_file.is_file():
         digest = hashlib.sha256(own.model_file.read_bytes()).hexdigest()
     if not digest:
-        digest = files(assets).joinpath(FUSION_DIGEST).read_text(encoding="utf-8").strip()
+        digest = recorded("fusion").files[FUSION]
     return Policy(own.taxonomy, own.epsilon, own.model, digest)
 
 

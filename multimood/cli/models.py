@@ -1,0 +1,119 @@
+"""`multimood models`: which models are here, whether they are what this version ships, and what their cards say."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from multimood.errors import MultimoodError, NotFoundError
+from multimood.local.places import checkout
+from multimood.models import Found, Model, State, look, manifest, recorded
+from multimood.models.shipped import FILE, dump
+
+app = typer.Typer(no_args_is_help=True, help="The models: their files, hashes, licences and cards.")
+
+NameArgument = Annotated[str, typer.Argument(help="A model's name, as `multimood models ls` gives it.")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Write it there, too, for programs.")]
+WORST: Final[Sequence[State]] = ("missing", "changed", "ok")
+
+
+@app.command("ls")
+def ls(json_file: JsonOption = None) -> None:
+    """List the models with the state, size and SHA-256 of their files."""
+    with _explained():
+        every = [(model, look(checkout(), model)) for model in manifest()]
+        _show(every)
+        _write(json_file, every)
+
+
+@app.command("verify")
+def verify(json_file: JsonOption = None) -> None:
+    """Compare every file with what this version ships. Exit code 1 if one is missing or another."""
+    with _explained():
+        every = [(model, look(checkout(), model)) for model in manifest()]
+        _write(json_file, every)
+    bad = [found for _, files in every for found in files if found.state != "ok"]
+    for found in bad:
+        remedy = (
+            "run `make setup`" if found.state == "missing" else "`make setup` makes ours; `models record` takes yours"
+        )
+        typer.echo(f"{found.state}: {found.file} ({remedy})", err=True)
+    if bad:
+        raise typer.Exit(1)
+    typer.echo(f"{sum(len(files) for _, files in every)} files of {len(every)} models are what this version ships")
+
+
+@app.command("show")
+def show(name: NameArgument) -> None:
+    """Print a model's card: data, licence, figures, limits, the command that made it."""
+    with _explained():
+        model = recorded(name)
+        card = checkout() / model.card
+        if not card.is_file():
+            raise NotFoundError(f"{card} is not there: take it from the checkout of this version")
+        typer.echo(f"{model.name}: {model.about}\nmade from: {model.source}\nlicence: {model.licence}\n")
+        typer.echo(card.read_text(encoding="utf-8").rstrip())
+
+
+@app.command("record")
+def record(name: NameArgument) -> None:
+    """Take a model's files as they are here for those of this version: after training, or with a model of your own."""
+    with _explained():
+        record_model(name)
+
+
+def record_model(name: str) -> None:
+    """Write the present digests of a model's files into the manifest of the checkout.
+
+    Raises:
+        NotFoundError: there is no such model, or one of its files is not here.
+    """
+    home, model = checkout(), recorded(name)
+    found = look(home, model)
+    missing = [one.file for one in found if one.state == "missing"]
+    if missing:
+        raise NotFoundError(f"{', '.join(missing)} of {name} is not here: run `make setup`, or train it")
+    changed = model.with_digests({one.file: one.sha256 for one in found})
+    target = home / "multimood" / "assets" / FILE
+    target.write_text(dump([changed if one.name == name else one for one in manifest()]), encoding="utf-8")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except (MultimoodError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _show(every: Sequence[tuple[Model, Sequence[Found]]]) -> None:
+    table = Table("model", "what", "state", "MB", "sha256", "licence", "card")
+    for model, files in every:
+        for number, found in enumerate(files):
+            first = (model.name, model.about) if not number else ("", found.file)
+            last = (model.licence, model.card) if not number else ("", "")
+            size = f"{found.bytes / 1e6:.1f}" if found.bytes else ""
+            table.add_row(*first, found.state, size, found.sha256[:12], *last)
+    console = Console()
+    (console if console.is_terminal else Console(width=180)).print(table)
+
+
+def _write(target: Path | None, every: Sequence[tuple[Model, Sequence[Found]]]) -> None:
+    if target is None:
+        return
+    rows = [
+        {
+            **asdict(model),
+            "state": next(state for state in WORST if any(found.state == state for found in files)),
+            "files": [{**asdict(found), "shipped": model.files[found.file]} for found in files],
+        }
+        for model, files in every
+    ]
+    target.write_text(json.dumps({"models": rows}, indent=2) + "\n", encoding="utf-8")
