@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from multimood.errors import MultimoodError
+from multimood.cli.explained import explained
 from multimood.evaluation.corpora import corpora
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def command(corpus: "Corpus") -> Callable[..., None]:
         triton: TritonOption = None,
         replies: RepliesOption = 0,
     ) -> None:
-        with explained():
+        with explained(REMEDY):
             result = run(corpus, data, split, triton, replies)
             finish(result, json_file, picture)
 
@@ -99,21 +99,6 @@ def bars() -> Iterator[Bars]:
     columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield Bars(progress)
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Say what is wrong and what to do about it instead of a traceback."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name is not None and error.name.partition(".")[0] == "multimood":
-            raise
-        typer.echo(f"error: {error.name} is not installed; {REMEDY}", err=True)
-        raise typer.Exit(1) from None
-    except MultimoodError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
 
 
 for _corpus in corpora().values():

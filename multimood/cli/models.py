@@ -1,8 +1,7 @@
 """`multimood models`: which models are here, whether they are what this version ships, and what their cards say."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from multimood.errors import MultimoodError, NotFoundError
+from multimood.cli.explained import explained
+from multimood.errors import NotFoundError
 from multimood.local.places import checkout
 from multimood.models import Found, Model, State, look, manifest, recorded
 from multimood.models.shipped import FILE, dump
@@ -26,7 +26,7 @@ WORST: Final[Sequence[State]] = ("missing", "changed", "ok")
 @app.command("ls")
 def ls(json_file: JsonOption = None) -> None:
     """List the models with the state, size and SHA-256 of their files."""
-    with _explained():
+    with explained():
         every = [(model, look(checkout(), model)) for model in manifest()]
         _show(every)
         _write(json_file, every)
@@ -35,7 +35,7 @@ def ls(json_file: JsonOption = None) -> None:
 @app.command("verify")
 def verify(json_file: JsonOption = None) -> None:
     """Compare every file with what this version ships. Exit code 1 if one is missing or another."""
-    with _explained():
+    with explained():
         every = [(model, look(checkout(), model)) for model in manifest()]
         _write(json_file, every)
     bad = [found for _, files in every for found in files if found.state != "ok"]
@@ -52,7 +52,7 @@ def verify(json_file: JsonOption = None) -> None:
 @app.command("show")
 def show(name: NameArgument) -> None:
     """Print a model's card: data, licence, figures, limits, the command that made it."""
-    with _explained():
+    with explained():
         model = recorded(name)
         card = checkout() / model.card
         if not card.is_file():
@@ -64,7 +64,7 @@ def show(name: NameArgument) -> None:
 @app.command("record")
 def record(name: NameArgument) -> None:
     """Take a model's files as they are here for those of this version: after training, or with a model of your own."""
-    with _explained():
+    with explained():
         record_model(name)
 
 
@@ -82,15 +82,6 @@ def record_model(name: str) -> None:
     changed = model.with_digests({one.file: one.sha256 for one in found})
     target = home / "multimood" / "assets" / FILE
     target.write_text(dump([changed if one.name == name else one for one in manifest()]), encoding="utf-8")
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except (MultimoodError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
 
 
 def _show(every: Sequence[tuple[Model, Sequence[Found]]]) -> None:

@@ -1,15 +1,14 @@
 """`multimood train`: the project's own models, from labelled data, one command a model."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from multimood.cli.explained import explained
 from multimood.cli.models import record_model
-from multimood.errors import MultimoodError
 from multimood.local.places import checkout
 
 app = typer.Typer(no_args_is_help=True)
@@ -24,7 +23,7 @@ SeedOption = Annotated[int, typer.Option("--seed", help="The same data and seed 
 @app.command("fusion")
 def fusion(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> None:
     """Emotion, intensity, stage and strategy from the encoders' vectors."""
-    with _explained():
+    with explained(REMEDY):
         from multimood.training.encoders import Places  # noqa: PLC0415 - see REMEDY
         from multimood.training.fusion import run  # noqa: PLC0415 - see REMEDY
 
@@ -46,7 +45,7 @@ def fusion(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> Non
 @app.command("crisis")
 def crisis(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> None:
     """The classifier of crisis language that stands beside the rules."""
-    with _explained():
+    with explained(REMEDY):
         from multimood.training import crisis as training  # noqa: PLC0415 - see REMEDY
 
         _reporter()("training the crisis classifier: some minutes")
@@ -59,7 +58,7 @@ def crisis(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> Non
 @app.command("empathy")
 def empathy(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> None:
     """The judge of how much empathy a reply shows."""
-    with _explained():
+    with explained(REMEDY):
         from multimood.training import empathy as training  # noqa: PLC0415 - see REMEDY
 
         _reporter()("training the empathy head: some minutes")
@@ -69,21 +68,6 @@ def empathy(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> No
         if out is None:
             record_model("empathy")
     _show(metrics)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Say what is missing and what to do about it instead of a traceback."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name is not None and error.name.partition(".")[0] == "multimood":
-            raise
-        typer.echo(f"error: {error.name} is not installed; {REMEDY}", err=True)
-        raise typer.Exit(1) from None
-    except MultimoodError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
 
 
 def _assets() -> Path:

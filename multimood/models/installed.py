@@ -24,7 +24,7 @@ class Found:
     bytes: int
 
 
-def place_of(home: Path, file: str) -> Path | None:
+def _place_of(home: Path, file: str) -> Path | None:
     """Where a file of the manifest lies below the checkout; None if it is not there."""
     package, colon, inside = file.rpartition(":")
     places = sorted(home.glob(f"{PACKAGES}/{package}/{inside}")) if colon else [home / file]
@@ -37,7 +37,7 @@ def look(home: Path, model: Model) -> Sequence[Found]:
 
 
 def _found(home: Path, file: str, wanted: str) -> Found:
-    place = place_of(home, file)
+    place = _place_of(home, file)
     if place is None:
         return Found(file, "missing", "", 0)
     with place.open("rb") as data:
