@@ -1,18 +1,30 @@
-"""What the fusion model is told of the conversation so far: a vector of 20 numbers. Pure.
+"""What the fusion model is told of the turns before the one at hand. Pure.
 
-Training and serving build it here, so that the model is served what it was trained on.
+Training and serving build it here, so that the model is served what it was trained on. For each of the last TURNS turns,
+the latest last: the vector of its words, and 20 marks: whose it was (own, others), how the person felt in it (8), and what
+the system did in it (10). Turns that were not are zero.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from multimood.taxonomy import EMOTIONS, ESCONV_STRATEGIES, MESC_STRATEGIES
 
-SIZE: Final = len(EMOTIONS) + len(MESC_STRATEGIES) + 2
+Vector = NDArray[np.float32]
+
+TURNS: Final = 12
+WIDTH: Final = 384
+"""Of the words' vectors."""
+OWN: Final = 1
+OTHERS: Final = 2
+FELT: Final = slice(2, 2 + len(EMOTIONS))
+DONE: Final = slice(FELT.stop, FELT.stop + len(MESC_STRATEGIES))
+MARKS: Final = DONE.stop
 MOST_STEPS: Final = 20
 """Later turns count as this one."""
 
@@ -31,34 +43,57 @@ ESCONV_AS_MESC: Final = MappingProxyType(
 """Which of the ten places an ESConv strategy takes: the closest in meaning, and no place taken twice, so that nothing
 is lost. ("Information" has no counterpart in MESC; its place is one that is left.)"""
 
-_PLACE: Final = MappingProxyType(
+PLACE: Final = MappingProxyType(
     {name: place for place, name in enumerate(MESC_STRATEGIES)}
     | {name: MESC_STRATEGIES.index(ESCONV_AS_MESC[name]) for name in ESCONV_STRATEGIES}
 )
 
 
-def history_vector(emotion: Mapping[str, float], strategy: str, step: int, *, previous: bool) -> NDArray[np.float32]:
-    """Describe the turns before this one: float32 [20].
+@dataclass(frozen=True, slots=True)
+class PastTurn:
+    """A turn that was: `own` of the person at hand, else of whoever answers.
 
-    `emotion` is the fused distribution of the person's previous turn (empty: nothing was perceived), `strategy` what
-    was chosen after it, in either taxonomy (empty: a vetted reply was sent), `step` the number of the present turn,
-    from 0, and `previous` whether there was one before it.
-    Layout: 8 emotions, one-hot of 10 strategies, min(step, 20) / 20, `previous`.
+    `vector` are its words (float32 [WIDTH]; None: there were none, or they are not known), `felt` the person's emotion
+    by label, `done` the system's strategy in either taxonomy; empty where not known.
+    """
+
+    own: bool
+    vector: Vector | None = None
+    felt: Mapping[str, float] = field(default_factory=dict)
+    done: str = ""
+
+
+class History(NamedTuple):
+    """The model's inputs: past float32 [TURNS, WIDTH], marks float32 [TURNS, MARKS], step float32 [1]."""
+
+    past: Vector
+    marks: Vector
+    step: Vector
+
+
+def history(turns: Sequence[PastTurn], step: int) -> History:
+    """Describe what was before; `step` is the number of the person's present turn, from 0.
 
     Raises:
-        ValueError: an unknown emotion or strategy.
+        ValueError: an unknown emotion or strategy, or a vector of another size.
     """
-    vector = np.zeros(SIZE, np.float32)
-    vector[-2] = min(step, MOST_STEPS) / MOST_STEPS
-    if not previous:
-        return vector
-    vector[-1] = 1.0
-    for label, probability in emotion.items():
-        if label not in EMOTIONS:
-            raise ValueError(f"no such emotion: {label}; known are {', '.join(EMOTIONS)}")
-        vector[EMOTIONS.index(label)] = probability
-    if strategy:
-        if strategy not in _PLACE:
-            raise ValueError(f"no such strategy: {strategy}; known are {', '.join(_PLACE)}")
-        vector[len(EMOTIONS) + _PLACE[strategy]] = 1.0
-    return vector
+    past, marks = np.zeros((TURNS, WIDTH), np.float32), np.zeros((TURNS, MARKS), np.float32)
+    kept = turns[-TURNS:]
+    for place, turn in enumerate(kept, TURNS - len(kept)):
+        marks[place, (OWN if turn.own else OTHERS) - 1] = 1
+        if turn.vector is not None:
+            past[place] = turn.vector
+        for label, probability in turn.felt.items():
+            if label not in EMOTIONS:
+                raise ValueError(f"no such emotion: {label}; known are {', '.join(EMOTIONS)}")
+            marks[place, FELT.start + EMOTIONS.index(label)] = probability
+        if turn.done:
+            if turn.done not in PLACE:
+                raise ValueError(f"no such strategy: {turn.done}; known are {', '.join(PLACE)}")
+            marks[place, DONE.start + PLACE[turn.done]] = 1
+    return History(past, marks, np.array([pace(step)], np.float32))
+
+
+def pace(step: int) -> float:
+    """How far the conversation has come, 0..1."""
+    return min(step, MOST_STEPS) / MOST_STEPS

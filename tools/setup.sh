@@ -9,7 +9,7 @@ SAMPLE=.tools/samples/portrait.jpg
 SAMPLE_SHA256=a8ca6d734765703b09728ab47fe59f473d93ae3967fc24c7c0288c3c7adb7130
 
 inputs() { # everything that decides what set-up makes; the folder counts, for environments cannot be moved
-  { pwd; cat pyproject.toml requirements/*.txt tools/setup*.sh multimood/local/kafka-pom.xml multimood/local/kafka-jars.sha256 multimood/graphs/*.py; } \
+  { pwd; cat pyproject.toml requirements/*.txt tools/setup*.sh multimood/local/kafka-pom.xml multimood/local/kafka-jars.sha256 multimood/graphs/*.py multimood/assets/*_adapter.npz; } \
     | sha256sum | cut -d' ' -f1
 }
 if [ "$(cat $STAMP 2>/dev/null)" = "$(inputs)" ] && [ -x .venv/bin/python ]; then exit 0; fi

@@ -55,6 +55,10 @@ class Encoded:
         found = {_AS[kind] for kind, name in keys_of(seen) if kind != "audio" or name not in self.silent}
         return frozenset(found | ({"video"} if seen.face else set()))
 
+    def words(self, text: str) -> Vector | None:
+        """The vector of what somebody said; None where it was not encoded, or there are no words."""
+        return self.vectors.get(("text", text))
+
     def sight(self, seen: Seen) -> Sight:
         """The vectors as the strategist takes them out of a joined record."""
         embeddings = []

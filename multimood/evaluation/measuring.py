@@ -22,13 +22,13 @@ Moments = dict[str, list[list[Moment]]]
 
 
 def heard(parts: Iterable[Part]) -> list[Seen]:
-    """What encoders are given: persons' utterances, and replies where a judge listens to them."""
+    """What encoders are given: whatever is said, unless nothing that is served judges it."""
     return [
         seen
         for part in parts
+        if part.judge != "none"
         for dialogue in part.dialogues
         for seen in dialogue.seen
-        if seen.role == "user" or part.judge == "empathy"
     ]
 
 

@@ -1,7 +1,7 @@
 """What the service would know of a dialogue at a moment: what was said, and what it perceived itself. Pure.
 
 Nothing here comes from anybody's labels. What a supporter of the corpus said stands where the service's own reply would
-stand (teacher forcing), with the strategy that the model itself held likeliest.
+stand (teacher forcing), without a strategy: the model did not choose those words.
 """
 
 from collections.abc import Mapping
@@ -21,16 +21,8 @@ class _Said:
     speaker: str
     role: Role
     text: str
-    label: str = ""
-
-
-@dataclass(slots=True)
-class _Felt:
-    """Of one person: how the last turn was perceived, what was chosen after it, how many turns there were."""
-
+    vector: bytes = b""
     emotion: Mapping[str, float] = field(default_factory=dict)
-    chosen: str = ""
-    steps: int = 0
 
 
 class Past:
@@ -39,54 +31,41 @@ class Past:
     def __init__(self, kept: Kept) -> None:
         self._kept = kept
         self._said: list[_Said] = []
-        self._felt: dict[str, _Felt] = {}
+        self._steps: dict[str, int] = {}
 
-    def heard(self, speaker: str, text: str, perception: Perception) -> None:
-        """A person said something, and it was perceived."""
-        felt = self._felt.setdefault(speaker, _Felt())
-        felt.emotion, felt.chosen, felt.steps = perception.emotion, likeliest(perception.strategy), felt.steps + 1
-        self._said.append(_Said(speaker, "user", text, likeliest(perception.emotion)))
+    def heard(self, speaker: str, text: str, vector: bytes, perception: Perception) -> None:
+        """A person said something, and it was perceived; `vector` is that of the words, packed."""
+        self._steps[speaker] = self._steps.get(speaker, 0) + 1
+        self._said.append(_Said(speaker, "user", text, vector, perception.emotion))
 
-    def answered(self, text: str, chosen: str) -> None:
-        """The system said something."""
-        self._said.append(_Said("", "system", text, chosen))
+    def answered(self, text: str, vector: bytes) -> None:
+        """Somebody who stands for the system said something."""
+        self._said.append(_Said("", "system", text, vector))
 
     def state(self, speaker: str) -> pb.Conversation | None:
         """The conversation with that person as the strategist keeps it; None before anything was said."""
         if not self._said:
             return None
-        felt = self._felt.get(speaker, _Felt())
-        return pb.Conversation(
-            turns=self._turns(speaker),
-            steps=felt.steps,
-            emotion=[pb.Probability(label=label, p=p) for label, p in felt.emotion.items()],
-            strategy=felt.chosen,
-        )
+        return pb.Conversation(turns=self._turns(speaker), steps=self._steps.get(speaker, 0))
 
     def _turns(self, speaker: str) -> list[pb.Turn]:
-        """What others say one after the other is one answer."""
+        """What others say answers nothing: it stays when what it followed has left."""
         turns: list[pb.Turn] = []
-        count = 0
-        for said in self._said[-4 * self._kept.turns :]:
+        count = self._steps.get(speaker, 0)
+        for said in reversed(self._said[-self._kept.turns :]):
+            text = shortened(said.text, self._kept.turn_chars)
             if said.role == "user" and said.speaker == speaker:
-                count += 1
-                turns.append(pb.Turn(role=pb.ROLE_USER, text=said.text, utterance_id=str(count), label=said.label))
-            elif turns and turns[-1].role == pb.ROLE_SYSTEM:
-                turns[-1].text = f"{turns[-1].text} {said.text}"
+                emotion = [pb.Probability(label=label, p=p) for label, p in said.emotion.items()]
+                turns.append(
+                    pb.Turn(
+                        role=pb.ROLE_USER, text=text, utterance_id=str(count), label=likeliest(said.emotion),
+                        vector=said.vector, emotion=emotion,
+                    )
+                )  # fmt: skip
+                count -= 1
             else:
-                label = said.label if said.role == "system" else ""
-                turns.append(pb.Turn(role=pb.ROLE_SYSTEM, text=said.text, utterance_id=str(count), label=label))
-        for turn in turns:
-            turn.text = shortened(turn.text, self._kept.turn_chars)
-        return trimmed(turns, self._kept.turns)
-
-
-def trimmed(turns: list[pb.Turn], most: int) -> list[pb.Turn]:
-    """At most `most`: an utterance leaves with its answer, as in `multimood.perception.conversation`."""
-    first = max(0, len(turns) - most)
-    while 0 < first < len(turns) and turns[first].role == pb.ROLE_SYSTEM:
-        first += 1
-    return turns[first:]
+                turns.append(pb.Turn(role=pb.ROLE_SYSTEM, text=text, vector=said.vector))
+        return turns[::-1]
 
 
 def likeliest(distribution: Mapping[str, float]) -> str:

@@ -9,8 +9,9 @@ from multimood.contracts.v1 import events_pb2 as pb
 from multimood.evaluation.concurrently import all_of
 from multimood.evaluation.encode import Encoded
 from multimood.evaluation.faces import with_face
-from multimood.evaluation.past import Kept, Past, likeliest
+from multimood.evaluation.past import Kept, Past
 from multimood.evaluation.rows import Seen
+from multimood.perception.conversation import packed
 from multimood.perception.fusion import Perception, Sight
 
 Ask = Callable[[Sight, pb.Conversation | None], Awaitable[Perception]]
@@ -59,24 +60,27 @@ async def walk(
             person = seen
             state = told[place].state if told else past.state(seen.speaker)
             last = await _moment(person, state, encoded, ask, mask)
-            past.heard(seen.speaker, seen.text, last.perception)
+            past.heard(seen.speaker, seen.text, _words(seen, encoded, mask), last.perception)
             is_new = True
         else:
-            if last is None or not is_new:
-                speaker = person.speaker if person else ""
-                state = told[place].state if told else past.state(speaker)
-                last = await _moment(person, state, encoded, ask, mask)
-            past.answered(seen.text, likeliest(last.perception.strategy))
+            if last is None or not is_new:  # what is said next, with nothing new from the person
+                state = told[place].state if told else past.state(person.speaker if person else "")
+                last = Moment(await ask(Sight(), state), last.modalities if last else frozenset(), state, person)
+            past.answered(seen.text, _words(seen, encoded, None))
             is_new = False
         moments.append(last)
     return moments
 
 
+def _words(seen: Seen, encoded: Encoded, mask: Collection[str] | None) -> bytes:
+    """The vector of what was said, as a turn keeps it."""
+    vector = encoded.words(seen.text) if mask is None or "text" in mask else None
+    return b"" if vector is None else packed(vector)
+
+
 async def _moment(
-    person: Seen | None, state: pb.Conversation | None, encoded: Encoded, ask: Ask, mask: Collection[str] | None
+    person: Seen, state: pb.Conversation | None, encoded: Encoded, ask: Ask, mask: Collection[str] | None
 ) -> Moment:
-    if person is None:
-        return Moment(await ask(Sight(), state), frozenset(), state, None)
     allowed = frozenset(NAMES) if mask is None else frozenset(mask)
     sight = encoded.sight(person)
     shown = {

@@ -65,6 +65,12 @@ class Graph:
         self._nodes.append(helper.make_node(kind, operand_names, list(names), **attributes))
         return names
 
+    def half(self, array: ArrayLike) -> Tensor:
+        """A constant that is kept in half precision and counted with in single: half the bytes on disk."""
+        name = f"constant_{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(array, np.float16), name))
+        return self.op("Cast", Tensor(name), to=helper.np_dtype_to_tensor_dtype(np.dtype(np.float32)))
+
     def output(self, name: str, value: Tensor, shape: Sequence[Dim], dtype: str = "float32") -> None:
         """Declare a result of the graph."""
         self._nodes.append(helper.make_node("Identity", [value], [name]))

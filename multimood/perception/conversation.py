@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.history import history_vector
+from multimood.history import WIDTH, History, PastTurn, history
 from multimood.taxonomy import EMOTIONS, ESCONV_STRATEGIES, MESC_STRATEGIES
 
 ELLIPSIS: Final = " … "
 STRATEGIES: Final = frozenset((*MESC_STRATEGIES, *ESCONV_STRATEGIES))
+HALF: Final = 65_504.0
+"""The largest number in half precision."""
 MOST_STEPS: Final = 2**32 - 1
 LAST_REVISION: Final = 2**64 - 1
 """The contract's largest numbers: whoever writes them into a state must not keep us from going on."""
@@ -23,16 +25,38 @@ MOST_EARLY: Final = 8
 """Answers that are kept until their utterance comes: a person in a crisis may write on before we have caught up."""
 
 
-def history_of(state: pb.Conversation | None) -> NDArray[np.float32]:
-    """What the fusion model is told of the turns before the one at hand: float32 [20].
+def history_of(state: pb.Conversation | None) -> History:
+    """What the fusion model is told of the turns before the one at hand.
 
-    Labels that this version does not know, and numbers that are no probability, count as not perceived.
+    Labels that this version does not know, numbers that are no probability, and vectors of another encoder's width or
+    with a number that is none count as not known.
     """
-    if state is None or not state.steps:
-        return history_vector({}, "", 0, previous=False)
-    emotion = {item.label: item.p for item in state.emotion if item.label in EMOTIONS and 0 <= item.p <= 1}
-    strategy = state.strategy if state.strategy in STRATEGIES else ""
-    return history_vector(emotion, strategy, state.steps, previous=True)
+    if state is None:
+        return history((), 0)
+    spoken, _ = _spoken(state.turns)
+    return history([_past(turn) for turn in spoken], state.steps)
+
+
+def packed(vector: NDArray[np.float32]) -> bytes:
+    """A vector as a turn keeps it: half precision, little-endian."""
+    return np.clip(vector, -HALF, HALF).astype("<f2").tobytes()
+
+
+def _past(turn: pb.Turn) -> PastTurn:
+    own = turn.role == pb.ROLE_USER
+    return PastTurn(
+        own=own,
+        vector=_unpacked(turn.vector),
+        felt={item.label: item.p for item in turn.emotion if own and item.label in EMOTIONS and 0 <= item.p <= 1},
+        done=turn.label if not own and turn.label in STRATEGIES else "",
+    )
+
+
+def _unpacked(vector: bytes) -> NDArray[np.float32] | None:
+    if len(vector) != 2 * WIDTH:
+        return None
+    found = np.frombuffer(vector, "<f2").astype(np.float32)
+    return found if np.isfinite(found).all() else None
 
 
 def has_turn(state: pb.Conversation | None, utterance_id: str, role: pb.Role) -> bool:
@@ -41,9 +65,13 @@ def has_turn(state: pb.Conversation | None, utterance_id: str, role: pb.Role) ->
 
 
 def dialogue_with(state: pb.Conversation | None, turn: pb.Turn, most: int) -> list[pb.Turn]:
-    """The last `most` turns, the person's present one last; answers to what has not come yet are left out."""
+    """The last `most` turns, the person's present one last; answers to what has not come yet are left out.
+
+    Of the turns before only what was said and its label: what they are to the model, the state knows.
+    """
     spoken, _ = _spoken(() if state is None else state.turns)
-    return [*spoken, turn][-most:]
+    said = [pb.Turn(role=one.role, text=one.text, utterance_id=one.utterance_id, label=one.label) for one in spoken]
+    return [*said, turn][-most:]
 
 
 def continues(state: pb.Conversation | None, decision: pb.Decision) -> bool:
@@ -68,20 +96,23 @@ def after_decision(state: pb.Conversation | None, decision: pb.Decision, most: i
     spoken, early = _spoken(() if state is None else state.turns)
     if state is None:  # then the decision itself tells what was said before
         spoken, _ = _spoken(decision.dialogue[:-1])
+    said = pb.Turn()
+    said.CopyFrom(decision.dialogue[-1])
+    said.emotion.extend(decision.user_emotion)
     # A reply may have come first: the sentinel does not wait for us.
-    spoken += [decision.dialogue[-1], *(turn for turn in early if turn.utterance_id == utterance_id)]
+    spoken += [said, *(turn for turn in early if turn.utterance_id == utterance_id)]
     return pb.Conversation(
         context=decision.context,
         turns=_trimmed(spoken, [turn for turn in early if turn.utterance_id != utterance_id], most),
         steps=max(min(decision.step + 1, MOST_STEPS), 0 if state is None else state.steps),
-        emotion=decision.user_emotion,
-        strategy=decision.chosen,
         revision=_revision(state, decision),
     )
 
 
-def after_reply(state: pb.Conversation | None, reply: pb.Reply, most: int, chars: int) -> pb.Conversation | None:
-    """The state once this reply is durable; None when it knows of it already.
+def after_reply(
+    state: pb.Conversation | None, reply: pb.Reply, most: int, chars: int, vector: bytes = b""
+) -> pb.Conversation | None:
+    """The state once this reply is durable; None when it knows of it already. `vector` is that of its words, `packed`.
 
     The reply stands after what it answers, whatever was said since; before its utterance has come, it waits at the end.
     """
@@ -89,7 +120,11 @@ def after_reply(state: pb.Conversation | None, reply: pb.Reply, most: int, chars
     if has_turn(state, utterance_id, pb.ROLE_SYSTEM):
         return None
     answer = pb.Turn(
-        role=pb.ROLE_SYSTEM, text=shortened(reply.text, chars), utterance_id=utterance_id, label=reply.strategy
+        role=pb.ROLE_SYSTEM,
+        text=shortened(reply.text, chars),
+        utterance_id=utterance_id,
+        label=reply.strategy,
+        vector=vector,
     )
     changed = pb.Conversation(context=reply.context)
     if state is not None:
@@ -108,14 +143,14 @@ def after_reply(state: pb.Conversation | None, reply: pb.Reply, most: int, chars
 
 
 def _spoken(turns: Iterable[pb.Turn]) -> tuple[list[pb.Turn], list[pb.Turn]]:
-    """What was said in order, and the answers whose utterance has not come."""
+    """What was said in order, and the answers whose utterance has not come; what answers nothing was simply said."""
     heard: set[str] = set()
     spoken: list[pb.Turn] = []
     early: list[pb.Turn] = []
     for turn in turns:
         if turn.role == pb.ROLE_USER:
             heard.add(turn.utterance_id)
-        (spoken if turn.utterance_id in heard else early).append(turn)
+        (spoken if turn.utterance_id in heard or not turn.utterance_id else early).append(turn)
     return spoken, early
 
 

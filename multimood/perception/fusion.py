@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.encoding import vector_of
 from multimood.errors import MultimoodError
+from multimood.history import History
 from multimood.taxonomy import EMOTIONS, ESCONV_STRATEGIES, MESC_STRATEGIES, STAGES
 
 Taxonomy = Literal["mesc", "esconv"]
@@ -73,14 +74,14 @@ def see(features: pb.Features) -> Sight:
     return Sight(vectors, tuple(unusable))
 
 
-def question(sight: Sight, history: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """The model's inputs for one utterance."""
+def question(sight: Sight, history: History) -> dict[str, NDArray[np.float32]]:
+    """The model's inputs for one utterance and what was before it."""
     inputs = {
         name: sight.vectors.get(modality, np.zeros(width, np.float32))[None]
         for modality, (name, width) in _INPUT.items()
     }
     inputs["present"] = np.array([[modality in sight.vectors for modality in MODALITIES]], np.float32)
-    inputs["history"] = history[None]
+    inputs |= {name: array[None] for name, array in history._asdict().items()}
     return inputs
 
 

@@ -2,11 +2,14 @@ import hashlib
 
 from multimood.bus import Worker, WorkerSettings, run_worker
 from multimood.inference import InferenceClient
+from multimood.media.text import TextTokenizer
 from multimood.models import recorded
+from multimood.perception.text import TextModelSettings
 from multimood.settings import TritonSettings
 from services.strategist.agent import INPUTS, SERVICE, Strategist, processor
 from services.strategist.decision import Policy
 from services.strategist.settings import StrategistSettings
+from services.strategist.words import Words
 
 FUSION = "triton_models/fusion/1/model.onnx"
 
@@ -23,9 +26,10 @@ def policy_of(own: StrategistSettings) -> Policy:
 
 def make(settings: WorkerSettings) -> Worker:
     """Wire the service."""
-    own = StrategistSettings()
+    own, text = StrategistSettings(), TextModelSettings()
     client = InferenceClient(TritonSettings())
-    strategist = Strategist(client, policy_of(own), own)
+    words = Words(client, TextTokenizer(text.tokenizer), text.model, own.recall_s)
+    strategist = Strategist(client, words, policy_of(own), own)
     return Worker(
         SERVICE,
         INPUTS,
@@ -37,4 +41,4 @@ def make(settings: WorkerSettings) -> Worker:
 
 
 if __name__ == "__main__":
-    run_worker(SERVICE, "Perceives, and chooses how to answer.", make, (StrategistSettings, TritonSettings))
+    run_worker(SERVICE, "Perceives, and chooses how to answer.", make, (StrategistSettings, TextModelSettings, TritonSettings))

@@ -31,6 +31,7 @@ from multimood.telemetry import meter
 from services.strategist.decision import Kept, Policy, decide, override_of
 from services.strategist.memory import Memory
 from services.strategist.settings import StrategistSettings
+from services.strategist.words import Words
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +48,9 @@ _unusable = meter().create_counter("multimood.unusable_vectors", description="Em
 class Strategist:
     """Decides on utterances and keeps the conversations."""
 
-    def __init__(self, client: InferenceClient, policy: Policy, settings: StrategistSettings) -> None:
+    def __init__(self, client: InferenceClient, words: Words, policy: Policy, settings: StrategistSettings) -> None:
         self._client = client
+        self._words = words
         self._policy = policy
         self._settings = settings
         self._kept = Kept(settings.turns, settings.turn_chars)
@@ -89,7 +91,7 @@ class Strategist:
     async def handle(self, event: Event[Message]) -> Sequence[Output]:
         """Decide on an utterance, or put a reply into its conversation."""
         if isinstance(event.message, pb.Reply):
-            return self._note(event.message, event)
+            return await self._note(event.message, event)
         assert isinstance(event.message, pb.Features)
         features = event.message
         state = self._memory.get(event.key)
@@ -177,12 +179,15 @@ class Strategist:
         """The utterance was decided; its state is published if a crash came between."""
         return (_state(state),) if state is not None and event.key in self._owed else ()
 
-    def _note(self, reply: pb.Reply, event: Event[Message]) -> Sequence[Output]:
+    async def _note(self, reply: pb.Reply, event: Event[Message]) -> Sequence[Output]:
         state = self._memory.get(event.key)
         is_near = has_turn(state, reply.context.utterance_id, pb.ROLE_USER)
         if not is_near and self._is_decided(reply.context, state):
             return ()  # its turn has left the remembered ones
-        changed = after_reply(state, reply, self._kept.turns, self._kept.chars)
+        if has_turn(state, reply.context.utterance_id, pb.ROLE_SYSTEM):
+            return ()
+        vector = await self._words.vector(reply.text)
+        changed = after_reply(state, reply, self._kept.turns, self._kept.chars, vector)
         return () if changed is None else (_state(changed),)
 
 

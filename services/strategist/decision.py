@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.perception.conversation import dialogue_with, shortened
+from multimood.perception.conversation import dialogue_with, packed, shortened
 from multimood.perception.fusion import Perception, Sight, Taxonomy
 from multimood.safety.risk import is_crisis, verdict_of
 from services.strategist.policy import RULES, choose
@@ -97,6 +97,7 @@ def decide(
         text=shortened(features.text, kept.chars),
         utterance_id=context.utterance_id,
         label=_likeliest(decision),
+        vector=packed(sight.vectors[pb.MODALITY_TEXT]) if pb.MODALITY_TEXT in sight.vectors else b"",
     )
     decision.dialogue.extend(dialogue_with(state, said, kept.turns))
     return decision

@@ -24,6 +24,9 @@ class StrategistSettings(PerceptionSettings):
     vetted_inference_s: float = Field(default=0.15, gt=0)
     """The same where the reply is a vetted one anyway (a crisis, no verdict): the model gets one attempt, no more."""
 
+    recall_s: float = Field(default=0.5, gt=0)
+    """Longest the words of a reply may take to be embedded, for the turns after it; then they go without."""
+
     memory_mib: int = Field(default=128, ge=1)
     """Conversations held in memory; beyond it those longest silent are forgotten, and begin anew when they go on."""
     concurrency: int = Field(default=256, ge=1)

@@ -276,16 +276,20 @@ class ModalityEmotion(_message.Message):
     def __init__(self, modality: _Optional[_Union[Modality, str]] = ..., emotion: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ...) -> None: ...
 
 class Turn(_message.Message):
-    __slots__ = ("role", "text", "utterance_id", "label")
+    __slots__ = ("role", "text", "utterance_id", "label", "vector", "emotion")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     UTTERANCE_ID_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
+    VECTOR_FIELD_NUMBER: _ClassVar[int]
+    EMOTION_FIELD_NUMBER: _ClassVar[int]
     role: Role
     text: str
     utterance_id: str
     label: str
-    def __init__(self, role: _Optional[_Union[Role, str]] = ..., text: _Optional[str] = ..., utterance_id: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
+    vector: bytes
+    emotion: _containers.RepeatedCompositeFieldContainer[Probability]
+    def __init__(self, role: _Optional[_Union[Role, str]] = ..., text: _Optional[str] = ..., utterance_id: _Optional[str] = ..., label: _Optional[str] = ..., vector: _Optional[bytes] = ..., emotion: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ...) -> None: ...
 
 class Decision(_message.Message):
     __slots__ = ("context", "user_emotion", "intensity", "stage", "strategy", "chosen", "propensity", "system_emotion", "policy_version", "override", "modality_emotions", "dialogue", "missing", "manifest", "screening", "models", "hops", "step")
@@ -436,17 +440,13 @@ class Escalation(_message.Message):
     def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., level: _Optional[_Union[RiskLevel, str]] = ..., raised_at_us: _Optional[int] = ..., rules: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ...) -> None: ...
 
 class Conversation(_message.Message):
-    __slots__ = ("context", "turns", "steps", "emotion", "strategy", "revision")
+    __slots__ = ("context", "turns", "steps", "revision")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     TURNS_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
-    EMOTION_FIELD_NUMBER: _ClassVar[int]
-    STRATEGY_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     context: Context
     turns: _containers.RepeatedCompositeFieldContainer[Turn]
     steps: int
-    emotion: _containers.RepeatedCompositeFieldContainer[Probability]
-    strategy: str
     revision: int
-    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., turns: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ..., steps: _Optional[int] = ..., emotion: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ..., strategy: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., turns: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ..., steps: _Optional[int] = ..., revision: _Optional[int] = ...) -> None: ...

@@ -1,8 +1,4 @@
-"""Support conversations as turns: what the person said, and what the supporter did next.
-
-A turn is everything one person says before the other speaks, for that is what a platform sends as one utterance. The
-supporter's act is that of the first sentence of the answer: the choice made at that moment.
-"""
+"""Dialogues as the fusion model meets them: turns in order, and what is known of each."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,10 +8,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from multimood.taxonomy import EMOTIONS, ESCONV_STRATEGIES, MESC_STRATEGIES, STAGES
-from multimood.training.fusion.corpora import read_lines
+from multimood.training.fusion.corpora import read_lines, read_table
 
 STAGES_OF: Final = MappingProxyType(
     {
@@ -35,77 +30,108 @@ RATED_TURNS: Final = 3
 _MOST_RATED: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Turns:
-    """The persons' turns of one corpus, dialogue by dialogue; int64 [n] unless said otherwise, -1 where unknown.
+@dataclass(slots=True)
+class Turn:
+    """What one person said; numbers are indices of labels, -1 (NaN) where unknown.
 
-    `strategy` and `system_emotion` are of the answer, `stage` is where the conversation stands, `intensity` (float, NaN
-    where unknown) is the person's own report as 0..1; `strategies` names the labels; `previous` is the turn before.
+    `emotion`, `intensity` (their own report, 0..1) and `stage` are of this turn; `strategy` and `system_emotion` are
+    those that a supporter's turn shows.
     """
 
-    corpus: str
-    strategies: tuple[str, ...]
-    texts: tuple[str, ...]
-    strategy: NDArray[np.int64]
-    system_emotion: NDArray[np.int64]
-    stage: NDArray[np.int64]
-    intensity: NDArray[np.float64]
-    step: NDArray[np.int64]
-    previous: NDArray[np.int64]
-    groups: NDArray[np.str_]
-    held: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-
-@dataclass(slots=True)
-class _Turn:
+    speaker: str
     text: str
+    emotion: int = -1
     strategy: int = -1
     system_emotion: int = -1
     stage: int = -1
     intensity: float = float("nan")
 
 
-def read_mesc(data: Path) -> Turns:
-    """MESC's clients and therapists.
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """`supporter` is the speaker who stands where the system would; "" where all are persons.
+
+    `protocol` is the corpus, with `+` where each single utterance is a turn though its speaker goes on.
+    """
+
+    protocol: str
+    group: str
+    held: bool
+    supporter: str
+    turns: Sequence[Turn]
+
+    @property
+    def corpus(self) -> str:
+        """Whose labels it has."""
+        return self.protocol.rstrip("+")
+
+
+def read_dialogues(data: Path) -> list[Dialogue]:
+    """MESC (turn pairs and single utterances), ESConv, MELD and DailyDialog.
 
     Raises:
-        NotFoundError: it is not there.
+        NotFoundError: a data set is not there.
     """
-    dialogues = []
-    for dialogue in read_lines(data / "dialogue" / "mesc.jsonl"):
-        turns: list[_Turn] = []
-        for person, said in _runs(dialogue["utterances"], "Client"):
-            if person:
-                turns.append(_Turn(_joined(said)))
-            elif turns:
-                turns[-1].strategy = MESC_STRATEGIES.index(said[0]["strategy"])
-                turns[-1].system_emotion = EMOTIONS.index(said[0]["emotion"])
-        dialogues.append((f"mesc_{dialogue['dialogue_id']}", dialogue["split"] != "train", turns))
-    return _turns("mesc", MESC_STRATEGIES, dialogues)
+    mesc = list(read_lines(data / "dialogue" / "mesc.jsonl"))
+    esconv = list(enumerate(read_lines(data / "dialogue" / "esconv.jsonl")))
+    return [
+        *(_mesc(one, merged=True) for one in mesc),
+        *(_mesc(one, merged=False) for one in mesc),
+        *(_esconv(number, one) for number, one in esconv),
+        *_scenes(data / "text" / "meld.csv", "meld"),
+        *_scenes(data / "text" / "dailydialog_reccon.csv", "dailydialog"),
+    ]
 
 
-def read_esconv(data: Path) -> Turns:
-    """ESConv's seekers and supporters.
+def _mesc(dialogue: dict[str, Any], *, merged: bool) -> Dialogue:
+    said = [turn for turn in dialogue["utterances"] if turn["text"].strip()]
+    runs = [list(run) for _, run in groupby(said, key=lambda turn: turn["speaker"])] if merged else [[one] for one in said]
+    turns = []
+    for run in runs:
+        turn = Turn(run[0]["speaker"], _joined(run))
+        if turn.speaker == "Client":
+            turn.emotion = EMOTIONS.index(run[-1]["emotion"])
+        else:
+            turn.strategy = MESC_STRATEGIES.index(run[0]["strategy"])
+            turn.system_emotion = EMOTIONS.index(run[0]["emotion"])
+        turns.append(turn)
+    name = "mesc" if merged else "mesc+"
+    return Dialogue(name, f"mesc_{dialogue['dialogue_id']}", dialogue["split"] != "train", "Therapist", turns)
 
-    Raises:
-        NotFoundError: it is not there.
-    """
-    dialogues = []
-    for number, dialogue in enumerate(read_lines(data / "dialogue" / "esconv.jsonl")):
-        turns: list[_Turn] = []
-        for person, said in _runs(dialogue["dialog"], "usr"):
-            if person:
-                turns.append(_Turn(_joined(said)))
-            elif turns:
-                turns[-1].strategy = ESCONV_STRATEGIES.index(said[0]["strategy"].lower())
-        for turn, stage in zip(turns, stages([turn.strategy for turn in turns]), strict=True):
-            turn.stage = stage
-        _rate(turns, dialogue["survey_score"]["seeker"])
-        dialogues.append((f"esconv_{number}", dialogue["split"] != "train", turns))
-    return _turns("esconv", ESCONV_STRATEGIES, dialogues)
+
+def _esconv(number: int, conversation: dict[str, Any]) -> Dialogue:
+    """The seeker's consecutive utterances are one turn; each of the supporter's is one (BlenderBot-Joint)."""
+    turns: list[Turn] = []
+    heads: list[tuple[Turn, int]] = []
+    spoken = (turn for turn in conversation["dialog"] if turn["text"].strip())
+    for speaker, run in groupby(spoken, key=lambda turn: turn["speaker"]):
+        said = list(run)
+        if speaker == "usr":
+            turns.append(Turn("usr", _joined(said)))
+            heads.append((turns[-1], -1))
+            continue
+        acts = [ESCONV_STRATEGIES.index(turn["strategy"].lower()) for turn in said]
+        if heads:
+            heads[-1] = (heads[-1][0], acts[0])
+        turns += [Turn("sys", turn["text"].strip(), strategy=act) for turn, act in zip(said, acts, strict=True)]
+    for (turn, _), stage in zip(heads, stages([act for _, act in heads]), strict=True):
+        turn.stage = stage
+    _rate([turn for turn, _ in heads], conversation["survey_score"]["seeker"])
+    return Dialogue("esconv", f"esconv_{number}", conversation["split"] != "train", "sys", turns)
+
+
+def _scenes(path: Path, corpus: str) -> Iterator[Dialogue]:
+    scenes: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in read_table(path):
+        scenes.setdefault((row["split"], row["dialogue_id"]), []).append(row)
+    for (split, name), rows in scenes.items():
+        rows.sort(key=lambda row: int(row["utt"]))
+        turns = [
+            Turn(row["speaker"], row["text"].strip(), EMOTIONS.index(row["label"]) if row["label"] in EMOTIONS else -1)
+            for row in rows
+            if row["text"].strip()
+        ]
+        yield Dialogue(corpus, f"{corpus}_{split}_{name}", split != "train", "", turns)
 
 
 def stages(strategies: Sequence[int]) -> list[int]:
@@ -129,17 +155,11 @@ def stages(strategies: Sequence[int]) -> list[int]:
     return [int(number >= best[0]) + int(number >= best[1]) for number in range(count)]
 
 
-def _runs(said: Sequence[dict[str, Any]], person: str) -> Iterator[tuple[bool, list[dict[str, Any]]]]:
-    spoken = (item for item in said if item["text"].strip())
-    for is_person, run in groupby(spoken, key=lambda item: item["speaker"] == person):
-        yield bool(is_person), list(run)
-
-
 def _joined(said: Sequence[dict[str, Any]]) -> str:
     return " ".join(item["text"].strip() for item in said)
 
 
-def _rate(turns: Sequence[_Turn], report: dict[str, Any]) -> None:
+def _rate(turns: Sequence[Turn], report: dict[str, Any]) -> None:
     share = min(RATED_TURNS, len(turns) // 2)
     for name, rated in (("initial", turns[:share]), ("final", turns[len(turns) - share :])):
         value: str | None = report.get(f"{name}_emotion_intensity")
@@ -147,21 +167,3 @@ def _rate(turns: Sequence[_Turn], report: dict[str, Any]) -> None:
             continue
         for turn in rated:
             turn.intensity = (int(value) - 1) / (_MOST_RATED - 1)
-
-
-def _turns(corpus: str, strategies: tuple[str, ...], dialogues: Sequence[tuple[str, bool, list[_Turn]]]) -> Turns:
-    turns = [turn for _, _, part in dialogues for turn in part]
-    steps = np.array([step for _, _, part in dialogues for step in range(len(part))], np.int64)
-    return Turns(
-        corpus,
-        strategies,
-        tuple(turn.text for turn in turns),
-        np.array([turn.strategy for turn in turns], np.int64),
-        np.array([turn.system_emotion for turn in turns], np.int64),
-        np.array([turn.stage for turn in turns], np.int64),
-        np.array([turn.intensity for turn in turns]),
-        steps,
-        np.where(steps > 0, np.arange(len(turns)) - 1, -1),
-        np.array([name for name, _, part in dialogues for _ in part]),
-        np.array([held for _, held, part in dialogues for _ in part]),
-    )

@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar  # type: ignore[import-not-found,impo
 
 from multimood.taxonomy import EMOTIONS
 from multimood.training.fusion.corpora import Samples
-from multimood.training.fusion.network import Floats, Network, Recipe, Task, fit_hidden, fit_linear, softmax, standard
+from multimood.training.heads import Floats, Network, Recipe, Task, fit_hidden, fit_linear, softmax, standard
 
 FOLDS: Final = 4
 TEXT_RECIPE: Final = Recipe(hidden=512, epochs=20, dropout=0.6)

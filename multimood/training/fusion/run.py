@@ -1,38 +1,117 @@
-"""The whole training: material, parameters, graph, scores, card."""
+"""The whole training: dialogues, vectors, the dialogue network, the modalities, attention, graph, scores, card."""
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from multimood.training.encoders import Places, Report, open_graph
-from multimood.training.fusion.card import Card, write_card
-from multimood.training.fusion.evaluate import Fusion, evaluate
+import numpy as np
+from numpy.typing import NDArray
+
+from multimood.history import WIDTH
+from multimood.training.audio import run as audio
+from multimood.training.audio.voice import read_voice
+from multimood.training.encoders import Floats, Places, Report, embed_texts, open_graph
+from multimood.training.fusion import attention, evidence, modalities, teach
+from multimood.training.fusion.card import write_card
+from multimood.training.fusion.context import HEADS, Shape
+from multimood.training.fusion.corpora import read_table
+from multimood.training.fusion.dialogues import read_dialogues
 from multimood.training.fusion.graph import build
-from multimood.training.fusion.learn import learn
-from multimood.training.fusion.material import read_material
+from multimood.training.fusion.parameters import Heads, Parameters
+from multimood.training.fusion.samples import moments_of
+from multimood.training.fusion.served import Fusion, served_scores
+from multimood.training.fusion.teach import Lesson, Recipe
+from multimood.training.heads import softmax
+from multimood.training.runs import Run, digest
+from multimood.training.video.face import read_face
 
 OUT: Final = Path("triton_models/fusion")
 PLACES: Final = Places(Path("triton_models"), Path(".tools/text_encoder/tokenizer.json"), Path(".tools/embeddings"))
+_DEGREES: Final = np.geomspace(0.5, 3.0, 61)
 
 
 def train(
-    data: Path, out: Path = OUT, seed: int = 0, *, places: Places = PLACES, report: Report = lambda _line: None
-) -> Card:
+    data: Path, out: Path, folders: audio.Folders, seed: int = 0, *, places: Places = PLACES,
+    report: Report = lambda _line: None,
+) -> dict[str, Any]:  # fmt: skip
     """Train on the labelled data below `data`; write `<out>/1/model.onnx` and `<out>/MODEL_CARD.md`.
 
-    Vectors are kept below `places.cache`, so that only the first run has to embed. The same seed, data and encoders
-    give the same graph. Returns what the card says; its scores are those of the validation parts.
+    Vectors are kept below `places.cache`, so that only the first run has to embed. Needs the shipped heads of voice and
+    face (`multimood train audio`, `video`). Gives the scores of the graph on the validation parts.
 
     Raises:
         NotFoundError: a data set, an encoder's graph or the tokenizer is not there.
+        RunError: the run's folder holds another, unfinished run.
     """
-    material = read_material(data, places, report)
-    parameters, choices, pairs = learn(material, data, seed, report)
+    voice, face, shape, recipe = read_voice(), read_face(), Shape(), Recipe()
+    dialogues = read_dialogues(data)
+    moments, texts = moments_of(dialogues)
+    run = Run(folders.run, {
+        "model": "fusion", "seed": seed, **asdict(shape), **asdict(recipe), "voice": voice.version, "face": face.version,
+        "moments": len(moments), "data": digest(places.graph("text_encoder"), *texts),
+    })  # fmt: skip
+    report(f"{len(moments):,} moments of {len(dialogues):,} dialogues, {len(texts):,} different texts")
+    spoken = sorted({row["text"] for row in read_table(data / "audio" / "ravdess" / "manifest.csv")})
+    vectors = embed_texts(places, [*texts, *spoken], report) * np.float32(np.sqrt(WIDTH))
+    report("words by themselves: cross-validation")
+    words = modalities.words_alone(dialogues, {text: place for place, text in enumerate(texts)}, vectors, seed)
+    lesson = Lesson(moments, vectors, modalities.felt_in(words, vectors))
+    taught, apart = _split(moments.group, moments.held, recipe.apart, seed)
+    report(f"{len(taught):,} moments teach, {len(apart):,} say when to stop")
+    network = teach.teach(lesson, taught, apart, shape, recipe, seed, run)
+    degrees = _degrees(lesson, apart, teach.say(network, lesson, apart))
+    report("voices and faces: cross-validation")
+    others = [*evidence.voices(data, folders, voice, seed), *evidence.faces(data, places, seed, report)]
+    report("how modalities combine")
+    speaker = evidence.Speaker(network, degrees["emotion"])
+    labelled = [row for row in (*taught, *apart) if moments.emotion[row] >= 0]
+    sentences = dict(zip(spoken, vectors[len(texts) :], strict=True))
+    shown = evidence.gather(speaker, lesson, labelled, others, sentences, seed)
+    parameters = Parameters(
+        shape,
+        {name: value.detach().numpy() for name, value in network.named_parameters()},
+        degrees,
+        Heads(
+            words.network, voice.emotion, face.emotion,
+            np.array([words.temperature, voice.far_temperature, face.temperature], np.float32),
+            (voice.bounds, face.bounds), voice.arousal,
+        ),  # fmt: skip
+        attention.fit(shown, seed),
+    )
     target = out / "1" / "model.onnx"
     build(parameters).save(target)
     report(f"{target}: {target.stat().st_size / 1e6:.2f} MB; evaluating it")
-    rows, rated = evaluate(Fusion(open_graph(target)), material)
-    digest = hashlib.sha256(target.read_bytes()).hexdigest()
-    card = Card(digest, seed, tuple(rows), tuple(pairs), rated, choices)
-    write_card(out / "MODEL_CARD.md", card)
-    return card
+    fusion = Fusion(open_graph(target))
+    metrics = served_scores(fusion, lesson, np.flatnonzero(moments.held).tolist())
+    metrics = {"voice": voice.version, "face": face.version, "sha256": hashlib.sha256(target.read_bytes()).hexdigest(), "temperatures": degrees, **metrics}
+    write_card(out / "MODEL_CARD.md", metrics, seed)
+    run.finish(metrics)
+    return metrics
+
+
+def _split(groups: NDArray[np.str_], held: NDArray[np.bool_], share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Whole dialogues teach, or say when to stop."""
+    names = np.unique(groups[~held])
+    chosen = set(np.random.default_rng(seed).permutation(names)[: round(len(names) * share)])
+    is_apart = np.array([name in chosen for name in groups])
+    return np.flatnonzero(~held & ~is_apart).tolist(), np.flatnonzero(~held & is_apart).tolist()
+
+
+def _degrees(lesson: Lesson, apart: Sequence[int], said: dict[str, Floats]) -> dict[str, float]:
+    """Temperature of each head with the least cross-entropy on what did not teach it (Guo et al., ICML 2017)."""
+    found = {"intensity": 1.0}
+    for name in HEADS:
+        if name == "intensity":
+            continue
+        labels = getattr(lesson.moments, name)[list(apart)]
+        rows = np.flatnonzero(labels >= 0)
+        logits = said[name][rows] + (lesson.shut(apart).numpy()[rows] if name == "emotion" else 0)
+
+        def entropy(degree: float, logits: Floats = logits, truth: NDArray[np.int64] = labels[rows]) -> float:
+            shares = softmax(logits / np.float32(degree))
+            return float(-np.log(shares[np.arange(len(truth)), truth] + 1e-9).mean())
+
+        found[name] = float(min(_DEGREES, key=entropy))
+    return found
