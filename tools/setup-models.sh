@@ -44,7 +44,7 @@ server() {
 }
 
 made_from() { # everything that decides the graphs' bytes
-  sha256sum multimood/graphs/*.py requirements/triton.txt requirements/models.txt $FACES/sha256
+  sha256sum multimood/graphs/*.py multimood/assets/audio_adapter.npz requirements/triton.txt requirements/models.txt $FACES/sha256
 }
 graphs() {
   made_from > "$scratch/made_from"
