@@ -64,9 +64,11 @@ def audio(data: DataOption, out: OutOption = None, run: RunOption = None, seed: 
 def video(data: DataOption, out: OutOption = None, run: RunOption = None, seed: SeedOption = 0) -> None:
     """The heads on faces: on the video encoder's embedding, and on facial action units beside the voice."""
     with explained(REMEDY):
+        from multimood.training.audio.run import Folders  # noqa: PLC0415 - see REMEDY
         from multimood.training.video import run as training  # noqa: PLC0415 - see REMEDY
 
-        metrics = training.train(data, out or _assets(), checkout(), run or _runs() / "video", seed)
+        folders = Folders(checkout(), run or _runs() / "video")
+        metrics = training.train(data, out or _assets(), folders, seed, _reporter())
         if out is None:
             record_model("video_adapter")
     _show(metrics)

@@ -25,7 +25,7 @@ class Adapter:
 
     def __call__(self, raw: Array) -> Array:
         """Adapt float32 [rows, n] to float32 [rows, d]."""
-        adapted: Array = ((raw - self.mean) / self.scale) @ self.projection
+        adapted: Array = (((raw - self.mean) / self.scale) @ self.projection).astype(np.float32)
         return adapted
 
 

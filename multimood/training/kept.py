@@ -11,7 +11,7 @@ from multimood.training.fusion.network import Floats, Network
 _NONE: Final = np.zeros((0, 1), np.float32)
 
 
-def arrays_of(name: str, network: Network) -> dict[str, Floats]:
+def arrays_of(name: str, network: Network) -> dict[str, Any]:
     """The arrays of a network under names that begin with its own; a layer that it has not is empty."""
     inner = _NONE if network.inner is None else network.inner
     inner_bias = _NONE[:, 0] if network.inner_bias is None else network.inner_bias

@@ -1,6 +1,6 @@
 """The whole way: sounds, adapter and heads, scores on held speakers, card."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -8,18 +8,18 @@ from typing import Any, Final
 import numpy as np
 
 from multimood.errors import NotFoundError
-from multimood.evaluation import metrics
 from multimood.graphs import adapter as shipped
 from multimood.graphs import audio_encoder
 from multimood.graphs.weights import WeightsError
-from multimood.taxonomy import CORPUS_EMOTIONS, EMOTIONS
+from multimood.taxonomy import CORPUS_EMOTIONS
 from multimood.training.audio.learn import Learned, Sounds, arousal_scores, learn
 from multimood.training.audio.voice import INTENSITIES, read_voice, write_voice
 from multimood.training.card import write_card
 from multimood.training.encoders import Places, raw_sounds
+from multimood.training.figures import figures
 from multimood.training.fusion.corpora import Samples, read_sounds, read_table
 from multimood.training.fusion.emotion import Pool, pool
-from multimood.training.fusion.network import Floats, softmax
+from multimood.training.fusion.network import softmax
 from multimood.training.runs import Run, digest
 from multimood.training.trials import Trials
 
@@ -114,27 +114,12 @@ def read(data: Path, places: Places, samples: Sequence[Samples]) -> Sounds:
 def scores(pooled: Pool, learned: Learned) -> dict[str, Any]:
     """By corpus, on held speakers: accuracy, F1, UAR, those of the majority, calibration, over the corpus' labels."""
     found: dict[str, Any] = {}
+    shares = softmax(learned.unseen / np.float32(learned.voice.temperature))
     for corpus in dict.fromkeys(map(str, pooled.corpus)):
         rows = pooled.held & (pooled.corpus == corpus)
-        labels = CORPUS_EMOTIONS[corpus]
-        places = [EMOTIONS.index(label) for label in labels]
-        shares = softmax(learned.unseen[rows][:, places] / np.float32(learned.voice.temperature))
-        truth = np.array([places.index(label) for label in pooled.task.labels[rows]], np.int64)
-        found[corpus] = figures(shares, truth, list(map(str, pooled.groups[rows])), labels)
+        groups = list(map(str, pooled.groups[rows]))
+        found[corpus] = figures(shares[rows], pooled.task.labels[rows], groups, CORPUS_EMOTIONS[corpus])
     return found
-
-
-def figures(shares: Floats, truth: Any, groups: Sequence[str], labels: Sequence[str]) -> Mapping[str, Any]:
-    """A corpus' figures as a card shows them: shares float [n, k] against truth int64 [n], groups of n."""
-    score = metrics.score(shares.astype(np.float64), truth, groups, labels)
-    usual = score["majority"]
-    names = {"accuracy": "accuracy", "weighted_f1": "weighted F1", "macro_f1": "macro F1", "uar": "UAR"}
-    return {
-        "rows": score["n"],
-        **{f"{shown} (majority)": (score[name], usual[name]) for name, shown in names.items()},
-        "macro F1, 95 % over groups": tuple(score["interval"]),
-        "calibration error": score["ece"],
-    }
 
 
 def _labels(samples: Sequence[Samples]) -> list[str]:

@@ -38,7 +38,7 @@ Order = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Takes:
-    """Takes in the order of the file: `units` float32 [n, d] by `names`, square roots; `shares` float32 [n, 8] by others.
+    """Takes in the order of the file: square roots of units float32 [n, d] by `names`, others' shares float32 [n, 8].
 
     `paths` name their sounds, `labels` int64 [n] index EMOTIONS.
     """

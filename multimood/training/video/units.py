@@ -38,7 +38,8 @@ class UnitsHead:
 
     def shares(self, relative: Floats) -> Floats:
         """Probabilities of EMOTIONS from a `Baseline`'s view of a take: [d] -> [8]."""
-        return softmax(self.network.logits(relative[None]))[0]
+        found: Floats = softmax(self.network.logits(relative[None]))[0]
+        return found
 
 
 class Baseline:
