@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from multimood.training.encoders import Floats
 from multimood.training.fusion import emotion
 from multimood.training.fusion.corpora import Samples
 from multimood.training.fusion.emotion import Pool
-from multimood.training.fusion.network import Network
+from multimood.training.fusion.network import Floats, Network
 
 UNSEEN: tuple[str, ...] = ("depression",)
 """No face in the data is labelled with these."""
