@@ -97,7 +97,7 @@ class Formula:
         if model == "text_encoder":
             return {"embedding": numbers.random((1, 384), np.float32)}
         if model == "audio_encoder":
-            return {"pooled": numbers.random((1, 2, 768), np.float32)}
+            return {"embedding": numbers.random((1, 256), np.float32)}
         if model == "video_encoder":
             count = len(inputs["frames"])
             return {

@@ -17,6 +17,9 @@ REMEDY = "training needs its own environment: run `make train-env`, then `.venv-
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder with text/, audio/, av/, face/, dialogue/.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Where model and card go; by default into the project.")]
+RunOption = Annotated[
+    Path | None, typer.Option("--run", help="Folder of the run: what was asked for, tried, found. Also to go on from.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="The same data and seed give the same model.")]
 
 
@@ -40,6 +43,35 @@ def fusion(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> Non
             f"macro F1 {s.macro_f1:.3f} ({s.majority_macro_f1:.3f})  "
             f"weighted F1 {s.weighted_f1:.3f} ({s.majority_weighted_f1:.3f})"
         )
+
+
+@app.command("audio")
+def audio(data: DataOption, out: OutOption = None, run: RunOption = None, seed: SeedOption = 0) -> None:
+    """The audio encoder's adapter, and the heads on its embedding: emotion, strong or normal."""
+    with explained(REMEDY):
+        from multimood.training.audio import run as training  # noqa: PLC0415 - see REMEDY
+
+        folders = training.Folders(checkout(), run or _runs() / "audio")
+        metrics = training.train(data, out or _assets(), folders, seed)
+        if out is None:
+            record_model("audio_adapter")
+    _show(metrics)
+    if out is None:
+        typer.echo("`make setup` builds the encoder with it; then train what stands on it: `multimood train fusion`")
+
+
+@app.command("video")
+def video(data: DataOption, out: OutOption = None, run: RunOption = None, seed: SeedOption = 0) -> None:
+    """The heads on faces: on the video encoder's embedding, and on facial action units beside the voice."""
+    with explained(REMEDY):
+        from multimood.training.audio.run import Folders  # noqa: PLC0415 - see REMEDY
+        from multimood.training.video import run as training  # noqa: PLC0415 - see REMEDY
+
+        folders = Folders(checkout(), run or _runs() / "video")
+        metrics = training.train(data, out or _assets(), folders, seed, _reporter())
+        if out is None:
+            record_model("video_adapter")
+    _show(metrics)
 
 
 @app.command("crisis")
@@ -72,6 +104,10 @@ def empathy(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> No
 
 def _assets() -> Path:
     return checkout() / "multimood" / "assets"
+
+
+def _runs() -> Path:
+    return checkout() / ".tools" / "runs"
 
 
 def _reporter() -> Callable[[str], None]:

@@ -143,7 +143,7 @@ class Encoders:
     async def _sound(self, path: Path) -> Vector:
         wave = await self._decoders.wave(await asyncio.to_thread(path.read_bytes))
         question = await asyncio.to_thread(sound_question, wave)
-        return sound_vector(await self._served.ask(self._audio.model, question), self._audio.layer)
+        return sound_vector(await self._served.ask(self._audio.model, question))
 
     async def _clip(self, path: Path) -> Vector | None:
         data = await asyncio.to_thread(path.read_bytes)

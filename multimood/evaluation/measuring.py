@@ -7,6 +7,7 @@ from multimood.contracts.v1 import events_pb2 as pb
 from multimood.evaluation import empathy
 from multimood.evaluation.answers import Answers, Prediction, answers
 from multimood.evaluation.encode import Encoded, Encoders, keys_of
+from multimood.evaluation.faces import look
 from multimood.evaluation.result import Progress, Result, Score
 from multimood.evaluation.rows import Part, Seen, Task
 from multimood.evaluation.scoring import FOLD, FULL, NONE, masks, over_folds, scored
@@ -64,7 +65,7 @@ class Measuring:
             await self._served.client.close()
 
     async def _part(self, part: Part, encoded: Encoded) -> dict[Task, ByMask]:
-        dialogues = [dialogue.seen for dialogue in part.dialogues]
+        dialogues = look([dialogue.seen for dialogue in part.dialogues])
         by_mask: dict[str, list[list[Prediction | None]]] = {}
         if part.judge == "empathy":
             head, digest = empathy.load()

@@ -20,12 +20,14 @@ Replies = Literal["none", "all", "last"]
 
 @dataclass(frozen=True, slots=True)
 class FaceEvidence:
-    """What others' software saw in the face of a take whose picture is not at hand."""
+    """What software saw in the face of a take whose picture is not at hand."""
 
     shares: Mapping[str, float]
-    """Of the union's emotions; they sum to 1."""
+    """Of the union's emotions, by a model of others unless `is_ours`; they sum to 1."""
     units: Mapping[str, float] = field(default_factory=dict)
     """Facial action units by OpenFace's name: mean intensity (_r, 0..5) or share of frames (_c, 0..1)."""
+    is_ours: bool = False
+    """Whether the shares are what our own head makes of the units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Seen:
 
     role: Role = "user"
     speaker: str = ""
-    """Tells persons apart where a dialogue has several."""
+    """Tells persons apart where a dialogue has several, and finds a person again in another dialogue."""
     text: str = ""
     audio: Path | None = None
     video: Path | None = None

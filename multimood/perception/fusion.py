@@ -19,7 +19,7 @@ Taxonomy = Literal["mesc", "esconv"]
 
 MODALITIES: Final = (pb.MODALITY_TEXT, pb.MODALITY_AUDIO, pb.MODALITY_VIDEO)
 _INPUT: Final = MappingProxyType(
-    {pb.MODALITY_TEXT: ("text", 384), pb.MODALITY_AUDIO: ("audio", 768), pb.MODALITY_VIDEO: ("video", 512)}
+    {pb.MODALITY_TEXT: ("text", 384), pb.MODALITY_AUDIO: ("audio", 256), pb.MODALITY_VIDEO: ("video", 512)}
 )
 _STRATEGY: Final[Mapping[Taxonomy, tuple[str, tuple[str, ...]]]] = MappingProxyType(
     {"mesc": ("strategy_mesc", MESC_STRATEGIES), "esconv": ("strategy_esconv", ESCONV_STRATEGIES)}

@@ -18,9 +18,7 @@ class AudioModelSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MULTIMOOD_AUDIO_ENCODER_", use_attribute_docstrings=True)
 
     model: str = "audio_encoder"
-    """On the Triton server: mel fp32 [b,80,t] -> pooled fp32 [b,layers,768]."""
-    layer: int = 1
-    """Which of the pooled layers is the embedding; the fusion model was trained on this one (see its card)."""
+    """On the Triton server: mel fp32 [b,80,t] -> embedding fp32 [b,256]."""
 
 
 def sound_question(wave: audio.Wave) -> Arrays:
@@ -28,7 +26,7 @@ def sound_question(wave: audio.Wave) -> Arrays:
     return {"mel": audio.log_mel(wave)}
 
 
-def sound_vector(outputs: Arrays, layer: int) -> NDArray[np.float32]:
-    """The vector of one wave: float32 [768]."""
-    vector: NDArray[np.float32] = outputs["pooled"][0, layer]
+def sound_vector(outputs: Arrays) -> NDArray[np.float32]:
+    """The vector of one wave: float32 [256]."""
+    vector: NDArray[np.float32] = outputs["embedding"][0]
     return vector

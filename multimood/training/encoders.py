@@ -21,13 +21,12 @@ from multimood.media import audio
 from multimood.media.limits import MediaLimits
 from multimood.media.text import LENGTHS
 from multimood.training.faces import FACE_SIZES, framed, picture_of
+from multimood.training.trials import shown
 
 Floats = NDArray[np.float32]
 Report = Callable[[str], None]
 T = TypeVar("T")
 
-AUDIO_LAYER: Final = 1
-"""Which of the audio encoder's layers is the embedding: the audio_encoder service's default."""
 _BATCH: Final = 32
 _FRAMES: Final = 16
 _TELL_EVERY: Final = 2_000
@@ -77,7 +76,7 @@ def embed_texts(places: Places, texts: Sequence[str], report: Report) -> Floats:
 
 
 def embed_sounds(places: Places, root: Path, paths: Sequence[str], report: Report) -> Floats:
-    """Embed speech files: float32 [n, 768], mean and standard deviation over time of one encoder layer.
+    """Embed speech files as the audio encoder that is served does: float32 [n, 256].
 
     Raises:
         NotFoundError: the graph or a file is not there.
@@ -89,10 +88,40 @@ def embed_sounds(places: Places, root: Path, paths: Sequence[str], report: Repor
         found = []
         for path in _told(_batches(paths, 1), len(paths), "sounds embedded", report):
             wave = audio.decode(_there(root / path[0]).read_bytes(), limits)
-            found.append(session.run(None, {"mel": audio.log_mel(wave)})[0][0, AUDIO_LAYER])
+            found.append(session.run(["embedding"], {"mel": audio.log_mel(wave)})[0][0])
         return np.stack(found).astype(np.float32)
 
-    return _cached(places, "audio", (graph,), (f"layer {AUDIO_LAYER}", *paths), make)
+    return _cached(places, "audio", (graph,), paths, make)
+
+
+def raw_sounds(places: Places, root: Path, paths: Sequence[str], speed: float = 1.0) -> Floats:
+    """What the audio encoder has before its adapter, of speech files played at some speed: float32 [n, 3072].
+
+    `places.models` has the encoder as `audio_encoder.build(..., adapter=None)` gives it.
+
+    Raises:
+        NotFoundError: the graph or a file is not there.
+    """
+    graph = places.graph("audio_encoder")
+
+    def make() -> Floats:
+        session, limits = open_graph(graph), MediaLimits()
+        found = []
+        for path in shown(paths, f"sounds at speed {speed}"):
+            wave = at_speed(audio.decode(_there(root / path).read_bytes(), limits), speed)
+            found.append(session.run(["pooled"], {"mel": audio.log_mel(wave)})[0].reshape(-1))
+        return np.stack(found).astype(np.float32)
+
+    return _cached(places, "audio-raw", (graph,), (f"speed {speed}", *paths), make)
+
+
+def at_speed(wave: audio.Wave, speed: float) -> audio.Wave:
+    """Play float32 [n] faster (above 1) or slower: tempo and pitch change together, as if somebody else spoke."""
+    if speed == 1:
+        return wave
+    places = np.arange(int(len(wave) / speed)) * speed
+    played: audio.Wave = np.interp(places, np.arange(len(wave)), wave).astype(np.float32)
+    return played
 
 
 def embed_faces(places: Places, root: Path, paths: Sequence[str], report: Report) -> Floats:

@@ -83,7 +83,7 @@ class AudioEncoder:
         question = await asyncio.to_thread(sound_question, wave)
         with clock.model():
             found = await self._client.infer(self._settings.model, question)
-        vector = sound_vector(found.outputs, self._settings.layer)
+        vector = sound_vector(found.outputs)
         model = (self._settings.model, found.model_version)
         return encoding.present(utterance.context, pb.MODALITY_AUDIO, vector, model, clock.hop())
 

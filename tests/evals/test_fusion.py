@@ -30,8 +30,7 @@ pytestmark = [pytest.mark.evals, pytest.mark.timeout(600)]
 
 SAMPLE = 400
 DIALOGUES = 40
-AUDIO_LAYER = 1
-WIDTHS = {"text": 384, "audio": 768, "video": 512}
+WIDTHS = {"text": 384, "audio": 256, "video": 512}
 
 Vector = NDArray[np.float32]
 
@@ -54,7 +53,7 @@ class Served:
         async with self._turn:
             mel = await asyncio.to_thread(lambda: audio.log_mel(audio.decode(path.read_bytes(), MediaLimits())))
             found = await self._client.infer("audio_encoder", {"mel": mel})
-        return found.outputs["pooled"][0, AUDIO_LAYER]
+        return found.outputs["embedding"][0]
 
     async def face(self, path: Path) -> Vector | None:
         async with self._turn:

