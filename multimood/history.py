@@ -1,8 +1,8 @@
 """What the fusion model is told of the turns before the one at hand. Pure.
 
-Training and serving build it here, so that the model is served what it was trained on. For each of the last TURNS turns,
-the latest last: the vector of its words, and 20 marks: whose it was (own, others), how the person felt in it (8), and what
-the system did in it (10). Turns that were not are zero.
+Training and serving build it here, so that the model is served what it was trained on. For each of the last TURNS
+turns, the latest last: the vector of its words, and 20 marks: whose it was (own, others), how the person felt in it
+(8), and what the system did in it (10). Turns that were not are zero.
 """
 
 from collections.abc import Mapping, Sequence

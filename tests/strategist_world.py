@@ -19,6 +19,7 @@ from multimood.bus.envelope import decode, encode_headers, output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import UnavailableError
 from multimood.inference import Inference
+from multimood.perception.conversation import packed
 from multimood.taxonomy import EMOTIONS
 from multimood.topics import Topic, key_of
 from services.strategist.agent import RECOVERS, Strategist, processor
@@ -91,6 +92,25 @@ class Fusion:
         return Inference({**outputs, **self.change}, "3")
 
 
+class Spoken:
+    """The text encoder as the strategist asks it: a vector that is a formula of the words."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.is_silent = False
+
+    async def vector(self, text: str) -> bytes:
+        """See Words."""
+        self.asked.append(text)
+        return b"" if self.is_silent else packed(vector_of(text))
+
+
+def vector_of(text: str) -> NDArray[np.float32]:
+    """Of length 1."""
+    vector = np.random.default_rng(len(text)).standard_normal(WIDTH[pb.MODALITY_TEXT]).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
 @dataclass
 class Log:
     """What is durable: records by topic, in order."""
@@ -122,7 +142,7 @@ class Life:
 
     def __init__(
         self, log: Log, fusion: Fusion, settings: StrategistSettings | None = None, dies_before: int = -1,
-        policy: Policy = POLICY,
+        *, policy: Policy = POLICY, spoken: Spoken | None = None,
     ) -> None:  # fmt: skip
         self.log, self.fusion = log, fusion
         self.dead = False
@@ -133,7 +153,7 @@ class Life:
         self._left = dies_before
         self._offset = 0
         settings = settings or StrategistSettings(retry_budget_s=0.0, vetted_inference_s=0.05)
-        self.strategist = Strategist(fusion, policy, settings)  # type: ignore[arg-type]
+        self.strategist = Strategist(fusion, spoken or Spoken(), policy, settings)  # type: ignore[arg-type]
         self.handler: Any = processor(Bus(self._emit, self._dead_letter), self.strategist, settings)
         for topic, _ in RECOVERS:
             for at, _, record in list(log.records):

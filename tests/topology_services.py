@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import numpy as np
-from strategist_world import POLICY, Fusion
+from strategist_world import POLICY, Fusion, Spoken
 from topology import Service
 
 from multimood.clock import loop_time
@@ -116,7 +116,7 @@ def strategist(model: Fusion, **settings: Any) -> Service:
     return Service(
         "strategist",
         strategist_agent.INPUTS,
-        lambda bus: strategist_agent.processor(bus, strategist_agent.Strategist(model, POLICY, own), own),  # type: ignore[arg-type]
+        lambda bus: strategist_agent.processor(bus, strategist_agent.Strategist(model, Spoken(), POLICY, own), own),  # type: ignore[arg-type]
     )
 
 

@@ -23,26 +23,42 @@ RunOption = Annotated[
 SeedOption = Annotated[int, typer.Option("--seed", help="The same data and seed give the same model.")]
 
 
-@app.command("fusion")
-def fusion(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> None:
-    """Emotion, intensity, stage and strategy from the encoders' vectors."""
+@app.command("text")
+def text(data: DataOption, out: OutOption = None, run: RunOption = None, seed: SeedOption = 0) -> None:
+    """The adapter that teaches the text encoder about feelings and supporters' acts; half an hour on two cores.
+
+    A run that was broken off goes on where it was. Afterwards `make setup` builds the encoder with it; then the fusion
+    model and the empathy judge have to be trained anew.
+    """
     with explained(REMEDY):
+        from multimood.training.text import run as training  # noqa: PLC0415 - see REMEDY
+
+        folder = run or _runs() / "text"
+        metrics = training.train(data, out or _assets(), folder, seed, root=checkout(), report=_reporter())
+        if out is None:
+            record_model("text_adapter")
+    _show(metrics)
+
+
+@app.command("fusion")
+def fusion(data: DataOption, out: OutOption = None, run: RunOption = None, seed: SeedOption = 0) -> None:
+    """Emotion, intensity, stage and strategy from the encoders' vectors and the turns before.
+
+    The first run embeds every text of the dialogues (a quarter of an hour on two cores); then half an hour at most. A run
+    that was broken off goes on where it was.
+    """
+    with explained(REMEDY):
+        from multimood.training.audio.run import Folders  # noqa: PLC0415 - see REMEDY
         from multimood.training.encoders import Places  # noqa: PLC0415 - see REMEDY
-        from multimood.training.fusion import run  # noqa: PLC0415 - see REMEDY
+        from multimood.training.fusion import run as training  # noqa: PLC0415 - see REMEDY
 
         root = checkout()
-        places = Places(*(root / path for path in (run.PLACES.models, run.PLACES.tokenizer, run.PLACES.cache)))
-        card = run.train(data, out or root / run.OUT, seed, places=places, report=_reporter())
-    if out is None:
-        record_model("fusion")
-    for row in (*card.rows, *card.pairs):
-        s = row.score
-        typer.echo(
-            f"{row.what:40} {row.modalities:12} {row.corpus:12} n {s.n:5}  "
-            f"accuracy {s.accuracy:.3f} (majority {s.majority_accuracy:.3f})  "
-            f"macro F1 {s.macro_f1:.3f} ({s.majority_macro_f1:.3f})  "
-            f"weighted F1 {s.weighted_f1:.3f} ({s.majority_weighted_f1:.3f})"
-        )
+        places = Places(*(root / path for path in (training.PLACES.models, training.PLACES.tokenizer, training.PLACES.cache)))
+        folders = Folders(root, run or _runs() / "fusion")
+        metrics = training.train(data, out or root / training.OUT, folders, seed, places=places, report=_reporter())
+        if out is None:
+            record_model("fusion")
+    _show(metrics)
 
 
 @app.command("audio")

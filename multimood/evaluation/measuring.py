@@ -24,13 +24,7 @@ Moments = dict[str, list[list[Moment]]]
 
 def heard(parts: Iterable[Part]) -> list[Seen]:
     """What encoders are given: whatever is said, unless nothing that is served judges it."""
-    return [
-        seen
-        for part in parts
-        if part.judge != "none"
-        for dialogue in part.dialogues
-        for seen in dialogue.seen
-    ]
+    return [seen for part in parts if part.judge != "none" for dialogue in part.dialogues for seen in dialogue.seen]
 
 
 class Measuring:

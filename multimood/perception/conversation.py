@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.history import WIDTH, History, PastTurn, history
+from multimood.history import TURNS, WIDTH, History, PastTurn, history
 from multimood.taxonomy import EMOTIONS, ESCONV_STRATEGIES, MESC_STRATEGIES
 
 ELLIPSIS: Final = " … "
@@ -70,8 +70,7 @@ def dialogue_with(state: pb.Conversation | None, turn: pb.Turn, most: int) -> li
     Of the turns before only what was said and its label: what they are to the model, the state knows.
     """
     spoken, _ = _spoken(() if state is None else state.turns)
-    said = [pb.Turn(role=one.role, text=one.text, utterance_id=one.utterance_id, label=one.label) for one in spoken]
-    return [*said, turn][-most:]
+    return [*map(_plain, spoken), turn][-most:]
 
 
 def continues(state: pb.Conversation | None, decision: pb.Decision) -> bool:
@@ -155,11 +154,20 @@ def _spoken(turns: Iterable[pb.Turn]) -> tuple[list[pb.Turn], list[pb.Turn]]:
 
 
 def _trimmed(spoken: list[pb.Turn], early: list[pb.Turn], most: int) -> list[pb.Turn]:
-    """At most `most` turns of what was said: an utterance leaves with its answer, which else would seem early."""
+    """At most `most` turns of what was said: an utterance leaves with its answer, which else would seem early.
+
+    Of those that the model is not told of any more only the words are kept.
+    """
     first = max(0, len(spoken) - most)
     while 0 < first < len(spoken) and spoken[first].utterance_id == spoken[first - 1].utterance_id:
         first += 1
-    return [*spoken[first:], *early[-MOST_EARLY:]]
+    kept = spoken[first:]
+    return [*map(_plain, kept[:-TURNS]), *kept[-TURNS:], *early[-MOST_EARLY:]]
+
+
+def _plain(turn: pb.Turn) -> pb.Turn:
+    """What was said and its label, without what they are to the model."""
+    return pb.Turn(role=turn.role, text=turn.text, utterance_id=turn.utterance_id, label=turn.label)
 
 
 def shortened(text: str, most: int) -> str:

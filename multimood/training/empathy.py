@@ -135,7 +135,7 @@ def _choose(x: Floats, y: NDArray[np.int64], seed: int) -> tuple[Any, str]:
 
 _ABOUT: Final = """\
 Judges how much empathy a reply to a person shows: emotional reactions, interpretations and explorations, each none (0),
-weak (1) or strong (2). Softmax regressions on [r, s*r, |s-r|] of all-MiniLM-L6-v2 sentence embeddings of the person's
+weak (1) or strong (2). Softmax regressions on [r, s*r, |s-r|] of the text encoder's embeddings (all-mpnet-base-v2, adapted) of the person's
 words s and the reply r. Run with numpy alone; the embeddings come from the Triton model `text_encoder`.
 
 Trained on EPITOME's Reddit pairs (research use): the weights carry that restriction; `multimood train empathy` repeats

@@ -5,6 +5,7 @@ what it will be served.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -58,7 +59,7 @@ def embed_texts(places: Places, texts: Sequence[str], report: Report) -> Floats:
     graph, tokenizer = places.graph("text_encoder"), _there(places.tokenizer)
 
     def make() -> Floats:
-        session, reader = open_graph(graph), Tokenizer.from_file(str(tokenizer))
+        session, reader = open_graph(graph, os.cpu_count() or 1), Tokenizer.from_file(str(tokenizer))
         reader.enable_truncation(LENGTHS[-1])
         reader.enable_padding()
         found: list[Floats] = []
@@ -146,14 +147,14 @@ def embed_faces(places: Places, root: Path, paths: Sequence[str], report: Report
     return _cached(places, "face", (graph,), (f"sizes {FACE_SIZES}", *paths), make)
 
 
-def open_graph(path: Path) -> Any:
-    """Open a graph for one core, here and now.
+def open_graph(path: Path, threads: int = 1) -> Any:
+    """Open a graph, here and now, for one core or more.
 
     Raises:
         NotFoundError: it is not there.
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     return onnxruntime.InferenceSession(str(_there(path)), options, providers=["CPUExecutionProvider"])
 
 

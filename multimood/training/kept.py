@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from multimood.training.heads import Floats, Network
+from multimood.training.heads import Network
 
 _NONE: Final = np.zeros((0, 1), np.float32)
 

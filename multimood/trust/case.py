@@ -12,7 +12,7 @@ MOST: float = 10.0
 
 Role: TypeAlias = Literal["user", "system"]
 Embed: TypeAlias = Callable[[Sequence[str]], Awaitable[NDArray[np.float32]]]
-"""Sentence embeddings, float32 [n, 384], unit length (all-MiniLM-L6-v2: Triton model `text_encoder`)."""
+"""Sentence embeddings, float32 [n, 384], unit length (all-mpnet-base-v2, adapted: Triton model `text_encoder`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from fuzz.hostile import Case
 from fuzz.outcome import FindingError, is_ours
 from media_files import InProcess
 from reward_events import MemoryStore
-from strategist_world import POLICY, Fusion
+from strategist_world import POLICY, Fusion, Spoken
 
 from multimood import topics
 from multimood.bus import Bus, Delivery, Handler, Output, RetryPolicy
@@ -253,7 +253,7 @@ async def joiner(case: Case) -> str:
 
 async def strategist(case: Case) -> str:
     wire, settings = Wire(), StrategistSettings(retry_budget_s=0.0, vetted_inference_s=0.5)
-    one = Strategist(Fusion(), POLICY, settings)  # type: ignore[arg-type]
+    one = Strategist(Fusion(), Spoken(), POLICY, settings)  # type: ignore[arg-type]
     processor = strategist_processor(wire.bus, one, settings)
     features, reply = (topics.FEATURES, case.honest(topics.FEATURES)), (topics.REPLY, case.honest(topics.REPLY))
     hostile = (case.topic, case.record)

@@ -20,6 +20,7 @@ from multimood import topics
 from multimood.bus import Publisher, output
 from multimood.bus.admin import apply_topics
 from multimood.contracts.v1 import events_pb2 as pb
+from multimood.history import History, PastTurn, history
 from multimood.inference import Inference, InferenceClient
 from multimood.local.kafka import KafkaServer
 from multimood.local.ports import assign
@@ -118,12 +119,12 @@ async def wait_states(broker: KafkaSettings, run: str, holds: Callable[[dict[str
         await asyncio.sleep(0.1)
 
 
-async def ask(client: InferenceClient, history: np.ndarray | None = None, **vectors: np.ndarray) -> Inference:
+async def ask(client: InferenceClient, told: History | None = None, **vectors: np.ndarray) -> Inference:
     inputs = {
         name: vectors.get(name, np.full(WIDTH[one], np.nan, np.float32))[None] for name, one in MODALITIES.items()
     }
     inputs["present"] = np.array([[name in vectors for name in MODALITIES]], np.float32)
-    inputs["history"] = (np.zeros(20, np.float32) if history is None else history)[None]
+    inputs |= {name: array[None] for name, array in (told or history((), 0))._asdict().items()}
     return await client.infer("fusion", inputs)
 
 
@@ -133,7 +134,8 @@ async def ask(client: InferenceClient, history: np.ndarray | None = None, **vect
 async def test_the_served_model_answers_every_mask_with_distributions(client: InferenceClient) -> None:
     chance = np.random.default_rng(0)
     vectors = {name: chance.standard_normal(WIDTH[one]).astype(np.float32) / 20 for name, one in MODALITIES.items()}
-    told = np.concatenate([chance.dirichlet(np.ones(8)), np.eye(10)[3], [0.3, 1.0]]).astype(np.float32)
+    felt = dict(zip(EMOTIONS, chance.dirichlet(np.ones(8)), strict=True))
+    told = history([PastTurn(own=True, vector=vectors["text"], felt=felt), PastTurn(own=False, done="approval")], 6)
     sizes = {
         "emotion": 8, "modality_emotion": (3, 8), "stage": 3, "system_emotion": 8, "strategy_mesc": 10,
         "strategy_esconv": 8,
@@ -141,8 +143,8 @@ async def test_the_served_model_answers_every_mask_with_distributions(client: In
     emotions = {}
     for mask in itertools.product((False, True), repeat=3):
         present = {name: vectors[name] for name, here in zip(MODALITIES, mask, strict=True) if here}
-        for history in (None, told):
-            found = (await ask(client, history, **present)).outputs
+        for before in (None, told):
+            found = (await ask(client, before, **present)).outputs
             assert set(found) == {*sizes, "intensity"}
             assert 0 <= float(found["intensity"][0, 0]) <= 1
             for name, size in sizes.items():
@@ -151,7 +153,7 @@ async def test_the_served_model_answers_every_mask_with_distributions(client: In
                 assert found[name].sum(axis=-1) == pytest.approx(1, abs=1e-4), (mask, name)
             for place, here in enumerate(mask):
                 assert here == (np.ptp(found["modality_emotion"][0, place]) > 1e-4), "absent: uniform"
-            emotions[mask, history is None] = found["emotion"][0]
+            emotions[mask, before is None] = found["emotion"][0]
     assert len({tuple(np.round(emotion, 6)) for emotion in emotions.values()}) == len(emotions), "each mask counts"
 
 
@@ -164,7 +166,7 @@ async def test_the_vector_of_an_absent_modality_is_not_looked_at(client: Inferen
         inputs |= {
             "text": text[None],
             "present": np.array([[1, 0, 0]], np.float32),
-            "history": np.zeros((1, 20), np.float32),
+            **{name: array[None] for name, array in history((), 0)._asdict().items()},
         }
         answers.append((await client.infer("fusion", inputs)).outputs)
     for answer in answers[1:]:
@@ -262,7 +264,8 @@ async def test_a_restart_goes_on_where_it_was(
         (pb.ROLE_USER, "one"), (pb.ROLE_SYSTEM, "late"), (pb.ROLE_USER, "two"), (pb.ROLE_SYSTEM, "at once"),
     ]  # fmt: skip
     assert before.chosen
-    assert state.strategy == after.chosen
+    assert state.turns[2].emotion == after.user_emotion
+    assert all(turn.vector for turn in state.turns), "what was said is remembered as the model knows it"
 
 
 async def test_killed_while_traffic_flows(
@@ -302,7 +305,7 @@ async def test_killed_while_traffic_flows(
         by_conversation[conversation].append(decision)
     for conversation, state in (await states(broker, run)).items():
         last = max(by_conversation[conversation], key=lambda one: one.step)
-        assert state.strategy == last.chosen
+        assert [turn for turn in state.turns if turn.role == pb.ROLE_USER][-1].emotion == last.user_emotion
 
 
 @pytest.mark.parametrize("kind", ["refuses", "silent"])

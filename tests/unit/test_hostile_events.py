@@ -11,7 +11,7 @@ from multimood.contracts.v1 import events_pb2 as pb
 from multimood.experience.record import row_of
 from multimood.experience.schema import SCHEMA
 from multimood.experience.table import encode
-from multimood.history import history_vector
+from multimood.history import PastTurn, history
 from multimood.labels import label
 from multimood.perception.conversation import after_decision, after_reply, history_of
 from services.joiner.features import joined_output, required
@@ -43,10 +43,14 @@ def test_a_reason_that_nobody_knows_is_still_no_words() -> None:
 
 def test_labels_nobody_knows_and_numbers_that_are_no_probability_are_no_history() -> None:
     odd = [("joy", NAN), ("fear", INFINITE), ("anger", -1.0), ("sadness", 1e39), ("bliss", 0.5), ("", 0.1)]
-    state = pb.Conversation(
-        steps=2, strategy="hypnosis", emotion=[pb.Probability(label=name, p=p) for name, p in [*odd, ("neutral", 0.25)]]
-    )
-    assert history_of(state).tolist() == history_vector({"neutral": 0.25}, "", 2, previous=True).tolist()
+    emotion = [pb.Probability(label=name, p=p) for name, p in [*odd, ("neutral", 0.25)]]
+    turns = [
+        pb.Turn(role=pb.ROLE_USER, utterance_id="u", emotion=emotion, vector=b"odd"),
+        pb.Turn(role=pb.ROLE_SYSTEM, utterance_id="u", label="hypnosis", emotion=emotion),
+    ]
+    expected = history([PastTurn(own=True, felt={"neutral": 0.25}), PastTurn(own=False)], 2)
+    found = history_of(pb.Conversation(steps=2, turns=turns))
+    assert all(one.tolist() == other.tolist() for one, other in zip(found, expected, strict=True))
 
 
 def test_a_conversation_goes_on_at_the_end_of_all_numbers() -> None:

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from strategist_world import POLICY, Fusion, Life, Log, features, record_of, reply
+from strategist_world import POLICY, Fusion, Life, Log, Spoken, features, record_of, reply, vector_of
 
 from multimood import topics
 from multimood.bus.envelope import output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import UnavailableError
+from multimood.history import DONE, FELT
 from multimood.inference import InferenceError
 from multimood.local.places import checkout
+from multimood.taxonomy import MESC_STRATEGIES
 from services.strategist.__main__ import policy_of
 from services.strategist.settings import StrategistSettings
 
@@ -22,7 +24,6 @@ pytestmark = pytest.mark.unit
 
 CANARY = "zq-canary"
 OURS = (topics.DECISION, topics.CONVERSATION)
-HISTORY_EMOTION = slice(0, 8)
 
 
 def settled(made: pb.Decision) -> pb.Decision:
@@ -42,23 +43,39 @@ async def test_decision_then_state() -> None:
     assert decision.chosen
     assert decision.hops[-1].service == "strategist"
     assert decision.policy_version == POLICY.version("3")
-    assert (state.steps, state.strategy) == (1, decision.chosen)
-    assert state.turns[0] == decision.dialogue[-1]
+    assert state.steps == 1
+    assert state.turns[0].emotion == decision.user_emotion
+    assert state.turns[0].text == decision.dialogue[-1].text
 
 
 async def test_the_model_is_told_of_the_turn_before() -> None:
-    log, fusion = Log(), Fusion()
-    life = Life(log, fusion)
+    log, fusion, spoken = Log(), Fusion(), Spoken()
+    life = Life(log, fusion, spoken=spoken)
     await life.take(features("u0"))
     await life.take(reply("u0"))
     await life.take(features("u1"))
     first, second = fusion.asked
     decision = log.of(topics.DECISION)[0]
-    assert not first["history"].any()
-    told = second["history"][0]
-    assert told[HISTORY_EMOTION] == pytest.approx([item.p for item in decision.user_emotion], abs=1e-6)
-    assert tuple(told[18:]) == (np.float32(0.05), 1.0)
+    assert not any(first[name].any() for name in ("past", "marks", "step"))
+    assert spoken.asked == ["an answer"], "the person's words were embedded already"
+    assert second["past"][0, -1] == pytest.approx(vector_of("an answer"), abs=1e-3)
+    assert second["past"][0, -2] == pytest.approx(np.full(384, 0.1), abs=1e-4)
+    felt, done = second["marks"][0, -2], second["marks"][0, -1]
+    assert felt[FELT] == pytest.approx([item.p for item in decision.user_emotion], abs=1e-6)
+    assert done[DONE][MESC_STRATEGIES.index("restatement")] == 1
+    assert second["step"].tolist() == [[np.float32(0.05)]]
     assert [turn.role for turn in log.of(topics.DECISION)[1].dialogue] == [pb.ROLE_USER, pb.ROLE_SYSTEM, pb.ROLE_USER]
+
+
+async def test_a_reply_whose_words_cannot_be_embedded_is_remembered_all_the_same() -> None:
+    log, fusion, spoken = Log(), Fusion(), Spoken()
+    spoken.is_silent = True
+    life = Life(log, fusion, spoken=spoken)
+    for message in (features("u0"), reply("u0"), features("u1")):
+        await life.take(message)
+    told = fusion.asked[-1]
+    assert not told["past"][0, -1].any()
+    assert told["marks"][0, -1, 1] == 1
 
 
 async def test_duplicates_change_nothing() -> None:
@@ -115,7 +132,7 @@ async def test_a_record_that_could_not_be_sent_is_decided_again_from_the_same_st
     broken = Life(log, fusion, dies_before=0)
     await broken.take(features("u1"))
     assert await Life(log, fusion).take(features("u1"))
-    assert np.array_equal(fusion.asked[1]["history"], fusion.asked[2]["history"])
+    assert all(np.array_equal(fusion.asked[1][name], fusion.asked[2][name]) for name in ("past", "marks", "step"))
     assert [one.step for one in log.of(topics.DECISION)] == [0, 1]
 
 
@@ -188,9 +205,9 @@ async def test_without_a_model_there_is_a_decision_all_the_same(failure: Excepti
     fusion.failure = None
     await life.take(features("u1"))
     assert log.of(topics.DECISION)[1].step == 1
-    told = fusion.asked[-1]["history"][0]
-    assert not told[:18].any()
-    assert told[19] == 1
+    told = fusion.asked[-1]["marks"][0]
+    assert not told[:, 2:].any()
+    assert told[-1, 0] == 1, "there was a turn, of which no feeling is known"
 
 
 async def test_an_answer_that_is_none_is_as_good_as_no_model() -> None:

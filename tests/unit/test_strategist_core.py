@@ -8,8 +8,8 @@ import pytest
 from strategist_world import POLICY, context, embedding, features, reply
 
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.history import ESCONV_AS_MESC, SIZE, history_vector
-from multimood.perception.conversation import after_decision, after_reply, dialogue_with, history_of, shortened
+from multimood.history import DONE, ESCONV_AS_MESC, FELT, TURNS, WIDTH, PastTurn, history
+from multimood.perception.conversation import after_decision, after_reply, dialogue_with, history_of, packed, shortened
 from multimood.perception.fusion import Perception, UnusableAnswerError, perceive, question, see
 from multimood.taxonomy import EMOTIONS, ESCONV_STRATEGIES, MESC_STRATEGIES, STAGES
 from services.strategist.decision import Kept, decide, override_of
@@ -42,26 +42,39 @@ def outputs(**change: np.ndarray) -> dict[str, np.ndarray]:
 # --- history ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_history_vector_s_layout() -> None:
-    vector = history_vector({"sadness": 0.75, "joy": 0.25}, "approval", 5, previous=True)
-    assert vector.shape == (SIZE,) == (20,)
-    assert vector.dtype == np.float32
-    assert vector[EMOTIONS.index("sadness")] == np.float32(0.75)
-    assert vector[8 + MESC_STRATEGIES.index("approval")] == 1
-    assert vector[8:18].sum() == 1
-    assert tuple(vector[18:]) == (0.25, 1.0)
-    assert history_vector({}, "", 300, previous=True)[18] == 1
-    assert not history_vector({"joy": 1.0}, "approval", 0, previous=False).any()
+def test_the_history_s_layout() -> None:
+    words = np.arange(WIDTH, dtype=np.float32)
+    told = history(
+        [PastTurn(own=False, done="approval"), PastTurn(own=True, vector=words, felt={"sadness": 0.75, "joy": 0.25})], 5
+    )
+    assert (told.past.shape, told.marks.shape, told.step.tolist()) == ((TURNS, WIDTH), (TURNS, 20), [0.25])
+    assert {array.dtype for array in told} == {np.dtype(np.float32)}
+    assert not told.past[:-1].any(), "the latest turn stands last, and what has no words has no vector"
+    assert told.past[-1].tolist() == words.tolist()
+    assert not told.marks[:-2].any()
+    approving, sad = told.marks[-2:]
+    assert (approving[:2].tolist(), sad[:2].tolist()) == ([0, 1], [1, 0]), "whose turn it was"
+    assert approving[DONE].tolist() == [name == "approval" for name in MESC_STRATEGIES]
+    assert sad[FELT][EMOTIONS.index("sadness")] == np.float32(0.75)
+    assert not approving[FELT].any()
+    assert not sad[DONE].any()
+
+
+def test_the_history_is_of_the_last_turns_and_of_no_more_steps_than_it_knows() -> None:
+    told = history([PastTurn(own=True, vector=np.full(WIDTH, n, np.float32)) for n in range(TURNS + 3)], 300)
+    assert told.past[:, 0].tolist() == list(range(3, TURNS + 3))
+    assert told.step.tolist() == [1.0]
+    assert not np.concatenate([array.ravel() for array in history((), 0)]).any()
 
 
 def test_every_strategy_has_a_place_and_no_esconv_strategy_shares_one() -> None:
     assert set(ESCONV_AS_MESC) == set(ESCONV_STRATEGIES)
-    places = [int(history_vector({}, name, 1, previous=True)[8:18].argmax()) for name in ESCONV_STRATEGIES]
+    places = [int(history([PastTurn(own=False, done=name)], 1).marks[-1, DONE].argmax()) for name in ESCONV_STRATEGIES]
     assert len(set(places)) == len(places)
     with pytest.raises(ValueError, match="no such strategy: nodding"):
-        history_vector({}, "nodding", 1, previous=True)
+        history([PastTurn(own=False, done="nodding")], 1)
     with pytest.raises(ValueError, match="no such emotion: ennui"):
-        history_vector({"ennui": 1.0}, "", 1, previous=True)
+        history([PastTurn(own=True, felt={"ennui": 1.0})], 1)
 
 
 # --- policy ----------------------------------------------------------------------------------------------------------
@@ -128,16 +141,17 @@ def test_vectors_that_do_not_fit_are_left_out() -> None:
 
 
 def test_the_model_s_question() -> None:
-    history = np.arange(20, dtype=np.float32)
-    inputs = question(see(pb.Features(embeddings=[embedding(AUDIO, 0.5)])), history)
+    told = history([PastTurn(own=False, done="approval")], 3)
+    inputs = question(see(pb.Features(embeddings=[embedding(AUDIO, 0.5)])), told)
     assert {name: array.shape for name, array in inputs.items()} == {
-        "text": (1, 384), "audio": (1, 256), "video": (1, 512), "present": (1, 3), "history": (1, 20),
+        "text": (1, 384), "audio": (1, 256), "video": (1, 512), "present": (1, 3),
+        "past": (1, 12, 384), "marks": (1, 12, 20), "step": (1, 1),
     }  # fmt: skip
     assert all(array.dtype == np.float32 for array in inputs.values())
     assert inputs["present"].tolist() == [[0, 1, 0]]
     assert inputs["audio"][0, 0] == 0.5
     assert not inputs["text"].any()
-    assert inputs["history"][0].tolist() == history.tolist()
+    assert inputs["marks"][0].tolist() == told.marks.tolist()
 
 
 def test_the_answer_becomes_distributions_by_label() -> None:
@@ -257,12 +271,35 @@ def test_a_conversation_grows_turn_by_turn() -> None:
     ]  # fmt: skip
     state = after_decision(state, first, 6)
     assert state is not None
-    assert (state.steps, state.strategy) == (2, first.chosen)
-    assert state.emotion == first.user_emotion
+    assert state.steps == 2
+    assert state.turns[-1].emotion == first.user_emotion
+    assert not any(turn.vector or turn.emotion for turn in first.dialogue[:-1]), "what the state knows goes no further"
     assert said(state) == [("P", "u0"), ("S", "u0"), ("P", "u1")]
-    vector = history_of(state)
-    assert vector[18] == np.float32(0.1)
-    assert vector[8 + MESC_STRATEGIES.index(first.chosen)] == 1
+    told = history_of(state)
+    assert told.step == np.float32(0.1)
+    assert told.marks[-3:, :2].tolist() == [[1, 0], [0, 1], [1, 0]]
+    assert told.marks[-1, FELT] == pytest.approx([item.p for item in first.user_emotion])
+    assert told.marks[-2, DONE][MESC_STRATEGIES.index("restatement")] == 1
+    assert told.past[-1] == pytest.approx(np.full(WIDTH, 0.1), abs=1e-4), "half precision"
+    assert not told.past[-2].any(), "the reply's words were not embedded"
+
+
+def test_the_words_of_a_reply_are_remembered_with_it() -> None:
+    state = after_decision(None, decision("u0", None), 6)
+    words = np.linspace(-1, 1, WIDTH).astype(np.float32)
+    state = after_reply(state, reply("u0"), 6, 100, packed(words))
+    assert history_of(state).past[-1] == pytest.approx(words, abs=1e-3)
+
+
+def test_a_vector_that_is_none_is_not_known() -> None:
+    state = after_decision(None, decision("u0", None), 6)
+    assert state is not None
+    for broken in (b"", b"\0" * (2 * WIDTH - 1), b"\0" * 4 * WIDTH, np.full(WIDTH, np.nan, "<f2").tobytes()):
+        state.turns[0].vector = broken
+        told = history_of(state)
+        assert not told.past.any()
+        assert told.marks[-1, 0] == 1, "that there was a turn is known"
+    assert packed(np.full(WIDTH, 1e9, np.float32)) == np.full(WIDTH, 65504, "<f2").tobytes()
 
 
 def test_the_same_record_twice_changes_nothing() -> None:
@@ -277,7 +314,7 @@ def test_replies_find_their_place_whenever_they_come() -> None:
     early = after_reply(None, reply("u0"), 6, 100)
     assert early is not None
     assert early.steps == 0
-    assert not history_of(early).any(), "a reply alone is no turn of the person"
+    assert not history_of(early).marks.any(), "a reply alone is no turn of the person"
     one = decision("u0", early)
     assert [turn.role for turn in one.dialogue] == [pb.ROLE_USER], "the answer to it is not part of what came before"
     state = after_decision(early, one, 6)

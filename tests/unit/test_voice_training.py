@@ -103,7 +103,6 @@ def test_logits_of_a_training_speaker_do_not_depend_on_their_own_labels(sounds: 
     labels[one] = EMOTIONS.index("joy")
     changed = emotion.Pool(
         pool.x, Task(labels, pool.task.allowed, pool.task.weights), pool.corpus, pool.groups, pool.held,
-        pool.previous,
     )  # fmt: skip
     after = Unseen(Sounds(changed, sounds.raw, sounds.strong), 0).logits(recipe)
     assert np.array_equal(before[one], after[one])

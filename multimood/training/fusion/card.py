@@ -20,9 +20,11 @@ def write_card(path: Path, metrics: Mapping[str, Any], seed: int) -> None:
         seed=seed,
         voice=metrics["voice"],
         face=metrics["face"],
-        scores=_table({name: value for name, value in metrics.items() if isinstance(value, Mapping) and "accuracy" in value}),
-        intensity=f"Intensity (ESConv, n {rated['n']}): mean absolute error {rated['error']:.3f}, always saying the mean "
-        f"{rated['error_of_mean']:.3f}. The scale is 0 to 1.",
+        scores=_table(
+            {name: value for name, value in metrics.items() if isinstance(value, Mapping) and "accuracy" in value}
+        ),
+        intensity=f"Intensity (ESConv, n {rated['n']}): mean absolute error {rated['error']:.3f}, always saying the "
+        f"mean {rated['error_of_mean']:.3f}. The scale is 0 to 1.",
         temperatures=", ".join(f"{name} {value:.2f}" for name, value in metrics["temperatures"].items()),
     )
     path.write_text(text, encoding="utf-8")

@@ -1,45 +1,17 @@
 """The dialogue network in torch: several members side by side, each a small transformer over the turns of a dialogue.
 
-Members differ by where they begin and what they are not shown; their logits are averaged (deep ensemble; Lakshminarayanan
-et al., NeurIPS 2017). All have their weights stacked in the first axis, so that one product serves all of them.
+Members differ by where they begin and what they are not shown; their logits are averaged (deep ensemble;
+Lakshminarayanan et al., NeurIPS 2017). Their weights are stacked in the first axis, so that one product serves all.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from multimood.history import MARKS, TURNS, WIDTH
-from multimood.taxonomy import EMOTIONS, ESCONV_STRATEGIES, MESC_STRATEGIES, STAGES
-
-QUERIES: Final = ("feeling", "support")
-HEADS: Final[Mapping[str, tuple[str, int]]] = {
-    "emotion": ("feeling", len(EMOTIONS)),
-    "intensity": ("feeling", 1),
-    "strategy_mesc": ("support", len(MESC_STRATEGIES)),
-    "strategy_esconv": ("support", len(ESCONV_STRATEGIES)),
-    "stage": ("support", len(STAGES)),
-    "system_emotion": ("support", len(EMOTIONS)),
-}
-"""By output: which query's answer it is read off, and its size."""
-PACES: Final = 3
-"""What is made of the step: itself, its root, and one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Of the network. `told`: the emotions whose shares the support heads are told."""
-
-    members: int = 3
-    width: int = 160
-    layers: int = 2
-    heads: int = 4
-    wide: int = 2
-    told: int = len(EMOTIONS)
+from multimood.training.fusion.shape import HEADS, PACES, QUERIES, Shape
 
 
 class Context(nn.Module):  # type: ignore[misc,unused-ignore]
@@ -70,12 +42,12 @@ class Context(nn.Module):  # type: ignore[misc,unused-ignore]
             self.register_parameter(f"head_{name}_bias", nn.Parameter(torch.zeros(e, 1, size)))
 
     def forward(self, text: Tensor, here: Tensor, past: Tensor, marks: Tensor, step: Tensor) -> dict[str, Tensor]:
-        """text [b, WIDTH], here [b] (whether there are words), past [b, t, WIDTH], marks [b, t, MARKS], step [b].
+        """Text [b, WIDTH], here [b] (whether there are words), past [b, t, WIDTH], marks [b, t, MARKS], step [b].
 
         `t` may be less than TURNS: the latest turns. Beside the heads' logits, `answer` is what the query for feelings
         found, [members, b, d].
         """
-        e, d = self.shape.members, self.shape.width
+        e = self.shape.members
         b, t = past.shape[:2]
         every = torch.cat([past, (text * here[:, None])[:, None]], 1)[None].expand(e, -1, -1, -1)
         x = torch.matmul(self._drop(every), self.words[:, None]) + self.places[:, None, TURNS - t :]

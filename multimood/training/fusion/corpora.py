@@ -25,8 +25,7 @@ class Samples:
     """One corpus of one modality.
 
     `inputs` are texts, or paths below the data folder; `labels` int64 [n] index EMOTIONS; `groups` name the dialogue or
-    the speaker; `held` bool [n] is the validation part. `previous` int64 [n] is the same person's utterance before, in
-    the same dialogue, or -1.
+    the speaker; `held` bool [n] is the validation part.
     """
 
     corpus: str
@@ -34,7 +33,6 @@ class Samples:
     labels: NDArray[np.int64]
     groups: NDArray[np.str_]
     held: NDArray[np.bool_]
-    previous: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -56,7 +54,7 @@ def read_texts(data: Path) -> list[Samples]:
         rows = [row for row in read_table(data / "text" / f"{name}.csv") if row["label"] and row["text"].strip()]
         for row in rows:
             row["group"] = row.get("dialogue_id") or row["id"]
-        found.append(_samples(corpus, rows, "text", dialogues=True))
+        found.append(_samples(corpus, rows, "text"))
     clients = [
         {
             "text": turn["text"], "label": turn["emotion"], "split": dialogue["split"],
@@ -66,7 +64,7 @@ def read_texts(data: Path) -> list[Samples]:
         for turn in dialogue["utterances"]
         if turn["speaker"] == "Client" and turn["text"].strip()
     ]  # fmt: skip
-    return [*found, _samples("mesc", clients, "text", dialogues=True)]
+    return [*found, _samples("mesc", clients, "text")]
 
 
 def read_sounds(data: Path) -> list[Samples]:
@@ -131,18 +129,11 @@ def _open(path: Path) -> Any:
         ) from error
 
 
-def _samples(corpus: str, rows: list[dict[str, str]], key: str, *, dialogues: bool = False) -> Samples:
-    last: dict[tuple[str, str], int] = {}
-    previous = np.full(len(rows), -1, np.int64)
-    for number, row in enumerate(rows if dialogues else ()):
-        who = (row["group"], row.get("speaker", ""))
-        previous[number] = last.get(who, -1)
-        last[who] = number
+def _samples(corpus: str, rows: list[dict[str, str]], key: str) -> Samples:
     return Samples(
         corpus,
         tuple(row[key] for row in rows),
         np.array([EMOTIONS.index(row["label"]) for row in rows], np.int64),
         np.array([row["group"] for row in rows]),
         np.array([row["split"] != "train" for row in rows]),
-        previous,
     )

@@ -85,7 +85,9 @@ def read_dialogues(data: Path) -> list[Dialogue]:
 
 def _mesc(dialogue: dict[str, Any], *, merged: bool) -> Dialogue:
     said = [turn for turn in dialogue["utterances"] if turn["text"].strip()]
-    runs = [list(run) for _, run in groupby(said, key=lambda turn: turn["speaker"])] if merged else [[one] for one in said]
+    runs = (
+        [list(run) for _, run in groupby(said, key=lambda turn: turn["speaker"])] if merged else [[one] for one in said]
+    )
     turns = []
     for run in runs:
         turn = Turn(run[0]["speaker"], _joined(run))

@@ -33,18 +33,15 @@ class Pool:
     corpus: NDArray[np.str_]
     groups: NDArray[np.str_]
     held: NDArray[np.bool_]
-    previous: NDArray[np.int64]
 
 
 def pool(corpora: Sequence[Samples], vectors: Sequence[Floats]) -> Pool:
     """Stack corpora. A corpus weighs as the square root of its size, so that a large one does not decide alone."""
-    weights, allowed, previous, start = [], [], [], 0
+    weights, allowed = [], []
     for samples in corpora:
         size = len(samples)
         weights.append(np.full(size, 1 / np.sqrt((~samples.held).sum())))
         allowed.append(np.tile(samples.allowed, (size, 1)))
-        previous.append(np.where(samples.previous >= 0, samples.previous + start, -1))
-        start += size
     weight = np.concatenate(weights)
     task = Task(
         np.concatenate([samples.labels for samples in corpora]),
@@ -57,7 +54,6 @@ def pool(corpora: Sequence[Samples], vectors: Sequence[Floats]) -> Pool:
         np.concatenate([np.full(len(samples), samples.corpus) for samples in corpora]),
         np.concatenate([samples.groups for samples in corpora]),
         np.concatenate([samples.held for samples in corpora]),
-        np.concatenate(previous),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the attention over modalities learns from: dialogues beside voices and faces of the same label, and each alone."""
+"""What the attention over modalities learns from: dialogues beside voices and faces of one label, and each alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from multimood.training.audio.learn import Unseen
 from multimood.training.audio.voice import Voice
 from multimood.training.encoders import Floats, Places, Report, embed_faces
 from multimood.training.fusion import modalities, teach
-from multimood.training.fusion.attention import Evidence, joined, matched, votes_of
 from multimood.training.fusion.context import Context
 from multimood.training.fusion.corpora import read_faces, read_sounds, read_table
 from multimood.training.fusion.emotion import pool
+from multimood.training.fusion.pairs import Evidence, joined, matched, votes_of
 from multimood.training.fusion.teach import Lesson
 from multimood.training.heads import softmax
 from multimood.training.video.pictures import first_seen
@@ -50,7 +50,9 @@ class Speaker:
     def of(self, lesson: Lesson, rows: Sequence[int], *, wordless: bool = False) -> Evidence:
         """Moments of dialogues."""
         said = teach.say(self._network, lesson, rows, wordless=wordless)
-        return self._evidence(said, lesson.moments.emotion[list(rows)], lesson.moments.allowed[list(rows)], not wordless)
+        return self._evidence(
+            said, lesson.moments.emotion[list(rows)], lesson.moments.allowed[list(rows)], not wordless
+        )
 
     def alone(self, words: Floats | None, labels: NDArray[np.int64], corpus: str) -> Evidence:
         """Single utterances with the words' vectors float32 [n, w], or without words."""
@@ -70,14 +72,22 @@ class Speaker:
 
 
 def gather(
-    speaker: Speaker, lesson: Lesson, rows: Sequence[int], shown: Sequence[Shown], sentences: Mapping[str, Floats], seed: int
+    speaker: Speaker,
+    lesson: Lesson,
+    rows: Sequence[int],
+    shown: Sequence[Shown],
+    *,
+    sentences: Mapping[str, Floats],
+    seed: int,
 ) -> Evidence:
     """All of it: `rows` are labelled moments, `sentences` the vectors of what is said in the voices."""
     chosen = np.random.default_rng(seed).permutation(np.asarray(rows))[:MOST].tolist()
     others = []
     for place in (_VOICE, _FACE):
         these = [one for one in shown if one.place == place]
-        others.append((place, np.concatenate([one.votes for one in these]), np.concatenate([one.labels for one in these])))
+        others.append(
+            (place, np.concatenate([one.votes for one in these]), np.concatenate([one.labels for one in these]))
+        )
     parts = [matched(speaker.of(lesson, chosen), speaker.of(lesson, chosen, wordless=True), others, seed)]
     for one in shown:
         parts.append(_beside(speaker.alone(None, one.labels, one.corpus), one))

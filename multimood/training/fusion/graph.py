@@ -17,8 +17,8 @@ from multimood.graphs.graph import Graph, Tensor
 from multimood.graphs.transformer import HIDDEN, gelu
 from multimood.history import MARKS, TURNS, WIDTH
 from multimood.taxonomy import EMOTIONS, ESCONV_STRATEGIES, MESC_STRATEGIES, MODALITIES, STAGES
-from multimood.training.fusion.context import HEADS, QUERIES
 from multimood.training.fusion.parameters import DEPRESSION, SADNESS, Parameters
+from multimood.training.fusion.shape import QUERIES
 from multimood.training.heads import Network
 
 WIDTHS: Final = (("text", WIDTH), ("audio", 256), ("video", 512))
@@ -130,14 +130,14 @@ class _Writer:
         graph, shape = self.graph, self._learned.shape
         e, d, heads = shape.members, shape.width, shape.heads
         joint = self._linear(x, f"joint_{layer}")
-        parts = graph.ops("Split", 3, graph.op("Reshape", joint, [e, -1, TURNS + 1 + len(QUERIES), 3 * heads, d // heads]),
-                          axis=3)  # fmt: skip
+        length = TURNS + 1 + len(QUERIES)
+        parts = graph.ops("Split", 3, graph.op("Reshape", joint, [e, -1, length, 3 * heads, d // heads]), axis=3)
         query, key, value = (graph.op("Transpose", part, perm=[0, 1, 3, 2, 4]) for part in parts)
         products = graph.op("MatMul", query, graph.op("Transpose", key, perm=[0, 1, 2, 4, 3]))
         products = graph.op("Mul", products, np.float32((d // heads) ** -0.5))
         weights = graph.op("Softmax", graph.op("Add", products, scores), axis=-1)
         mixed = graph.op("Transpose", graph.op("MatMul", weights, value), perm=[0, 1, 3, 2, 4])
-        return self._linear(graph.op("Reshape", mixed, [e, -1, TURNS + 1 + len(QUERIES), d]), f"mixed_{layer}")
+        return self._linear(graph.op("Reshape", mixed, [e, -1, length, d]), f"mixed_{layer}")
 
     def _linear(self, x: Tensor, name: str) -> Tensor:
         return self.graph.op(
@@ -155,7 +155,10 @@ class _Writer:
         graph, learned, place = self.graph, self._learned, QUERIES.index(query)
         answer = graph.op("Squeeze", graph.op("Slice", self._answers, [place], [place + 1], [2]), [2])
         weight, width = learned.context[f"head_{name}"], learned.shape.width
-        parts = [(answer, weight[:, :width]), (graph.op("Unsqueeze", self._inputs[_TEXT], [0]), weight[:, width : width + WIDTH])]
+        parts = [
+            (answer, weight[:, :width]),
+            (graph.op("Unsqueeze", self._inputs[_TEXT], [0]), weight[:, width : width + WIDTH]),
+        ]
         if felt is not None:
             parts.append((graph.op("Unsqueeze", felt, [0]), weight[:, width + WIDTH :]))
         logits = None
@@ -169,7 +172,7 @@ class _Writer:
     # --- emotion ---------------------------------------------------------------------------------------------------
 
     def _alone(self) -> list[Tensor]:
-        """What each modality says by itself, [b, 1, 8] each; `self._votes` are the log-probabilities of sound, picture."""
+        """What each modality says by itself, [b, 1, 8] each; `_votes`: the log-probabilities of sound and picture."""
         graph, heads = self.graph, self._learned.heads
         rows, self._votes = [], []
         networks = (heads.text, heads.audio, heads.video)

@@ -25,7 +25,7 @@ class Alone:
 
 
 def words_alone(dialogues: Sequence[Dialogue], places: dict[str, int], vectors: Floats, seed: int) -> Alone:
-    """The head of single utterances, from the labelled turns of the dialogues. `vectors` [m, d] by `places` of texts."""
+    """The head of single utterances, from the dialogues' labelled turns. `vectors` [m, d] by `places` of texts."""
     corpora, rows = [], []
     for protocol in dict.fromkeys(dialogue.protocol for dialogue in dialogues):
         turns = [
@@ -44,7 +44,6 @@ def words_alone(dialogues: Sequence[Dialogue], places: dict[str, int], vectors: 
                 np.array([turn.emotion for turn, _ in turns], np.int64),
                 np.array([dialogue.group for _, dialogue in turns]),
                 np.array([dialogue.held for _, dialogue in turns]),
-                np.full(len(turns), -1, np.int64),
             )
         )
         rows.append(vectors[[places[turn.text] for turn, _ in turns]])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from multimood.taxonomy import EMOTIONS, MODALITIES
-from multimood.training.fusion.context import Shape
+from multimood.training.fusion.shape import Shape
 from multimood.training.heads import Floats, Network
 
 MASKS: Final = 1 << len(MODALITIES)
@@ -34,9 +34,10 @@ class Heads:
 class Attention:
     """How much each modality counts at a moment.
 
-    The fused emotion of mask k is softmax(sum_m weight[k, m] 2 sigmoid(q . key_m) log p_m + offset[k]), where log p_text is
-    the dialogue network's, q [dim] = answer [d] @ query of its "feeling" (mean of the members), and key_m = log p_m [8] @
-    keys[m] + bias[m]. Sound and picture know no depression: what they say of sadness counts for it, too.
+    The fused emotion of mask k is softmax(sum_m weight[k, m] 2 sigmoid(q . key_m) log p_m + offset[k]). Here log p_text
+    is the dialogue network's, q [dim] = answer [d] @ query of its "feeling" (mean of the members), and
+    key_m = log p_m [8] @ keys[m] + bias[m]. Sound and picture know no depression: what they say of sadness counts for
+    it, too.
     """
 
     query: Floats

@@ -15,14 +15,14 @@ from multimood.training.audio.voice import read_voice
 from multimood.training.encoders import Floats, Places, Report, embed_texts, open_graph
 from multimood.training.fusion import attention, evidence, modalities, teach
 from multimood.training.fusion.card import write_card
-from multimood.training.fusion.context import HEADS, Shape
 from multimood.training.fusion.corpora import read_table
 from multimood.training.fusion.dialogues import read_dialogues
 from multimood.training.fusion.graph import build
 from multimood.training.fusion.parameters import Heads, Parameters
-from multimood.training.fusion.samples import moments_of
+from multimood.training.fusion.samples import Moments, moments_of
 from multimood.training.fusion.served import Fusion, served_scores
-from multimood.training.fusion.teach import Lesson, Recipe
+from multimood.training.fusion.shape import HEADS, Shape
+from multimood.training.fusion.teach import Lesson, Parts, Recipe
 from multimood.training.heads import softmax
 from multimood.training.runs import Run, digest
 from multimood.training.video.face import read_face
@@ -49,8 +49,8 @@ def train(
     dialogues = read_dialogues(data)
     moments, texts = moments_of(dialogues)
     run = Run(folders.run, {
-        "model": "fusion", "seed": seed, **asdict(shape), **asdict(recipe), "voice": voice.version, "face": face.version,
-        "moments": len(moments), "data": digest(places.graph("text_encoder"), *texts),
+        "model": "fusion", "seed": seed, **asdict(shape), **asdict(recipe), "moments": len(moments),
+        "voice": voice.version, "face": face.version, "data": digest(places.graph("text_encoder"), *texts),
     })  # fmt: skip
     report(f"{len(moments):,} moments of {len(dialogues):,} dialogues, {len(texts):,} different texts")
     spoken = sorted({row["text"] for row in read_table(data / "audio" / "ravdess" / "manifest.csv")})
@@ -58,26 +58,29 @@ def train(
     report("words by themselves: cross-validation")
     words = modalities.words_alone(dialogues, {text: place for place, text in enumerate(texts)}, vectors, seed)
     lesson = Lesson(moments, vectors, modalities.felt_in(words, vectors))
-    taught, apart = _split(moments.group, moments.held, recipe.apart, seed)
-    report(f"{len(taught):,} moments teach, {len(apart):,} say when to stop")
-    network = teach.teach(lesson, taught, apart, shape, recipe, seed, run)
-    degrees = _degrees(lesson, apart, teach.say(network, lesson, apart))
+    parts = _split(moments, recipe.apart, seed)
+    report(f"{len(parts.taught):,} moments teach, {len(parts.apart):,} say when to stop")
+    network = teach.teach(lesson, parts, shape, recipe, seed=seed, run=run)
+    degrees = _degrees(lesson, parts.apart, teach.say(network, lesson, parts.apart))
     report("voices and faces: cross-validation")
     others = [*evidence.voices(data, folders, voice, seed), *evidence.faces(data, places, seed, report)]
     report("how modalities combine")
     speaker = evidence.Speaker(network, degrees["emotion"])
-    labelled = [row for row in (*taught, *apart) if moments.emotion[row] >= 0]
+    labelled = np.flatnonzero(~moments.held & (moments.emotion >= 0)).tolist()
     sentences = dict(zip(spoken, vectors[len(texts) :], strict=True))
-    shown = evidence.gather(speaker, lesson, labelled, others, sentences, seed)
+    shown = evidence.gather(speaker, lesson, labelled, others, sentences=sentences, seed=seed)
     parameters = Parameters(
         shape,
         {name: value.detach().numpy() for name, value in network.named_parameters()},
         degrees,
         Heads(
-            words.network, voice.emotion, face.emotion,
+            words.network,
+            voice.emotion,
+            face.emotion,
             np.array([words.temperature, voice.far_temperature, face.temperature], np.float32),
-            (voice.bounds, face.bounds), voice.arousal,
-        ),  # fmt: skip
+            (voice.bounds, face.bounds),
+            voice.arousal,
+        ),
         attention.fit(shown, seed),
     )
     target = out / "1" / "model.onnx"
@@ -85,18 +88,24 @@ def train(
     report(f"{target}: {target.stat().st_size / 1e6:.2f} MB; evaluating it")
     fusion = Fusion(open_graph(target))
     metrics = served_scores(fusion, lesson, np.flatnonzero(moments.held).tolist())
-    metrics = {"voice": voice.version, "face": face.version, "sha256": hashlib.sha256(target.read_bytes()).hexdigest(), "temperatures": degrees, **metrics}
+    metrics = {
+        "voice": voice.version,
+        "face": face.version,
+        "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
+        "temperatures": degrees,
+        **metrics,
+    }
     write_card(out / "MODEL_CARD.md", metrics, seed)
     run.finish(metrics)
     return metrics
 
 
-def _split(groups: NDArray[np.str_], held: NDArray[np.bool_], share: float, seed: int) -> tuple[list[int], list[int]]:
+def _split(moments: Moments, share: float, seed: int) -> Parts:
     """Whole dialogues teach, or say when to stop."""
-    names = np.unique(groups[~held])
+    names = np.unique(moments.group[~moments.held])
     chosen = set(np.random.default_rng(seed).permutation(names)[: round(len(names) * share)])
-    is_apart = np.array([name in chosen for name in groups])
-    return np.flatnonzero(~held & ~is_apart).tolist(), np.flatnonzero(~held & is_apart).tolist()
+    apart = np.array([name in chosen for name in moments.group])
+    return Parts(np.flatnonzero(~moments.held & ~apart).tolist(), np.flatnonzero(~moments.held & apart).tolist())
 
 
 def _degrees(lesson: Lesson, apart: Sequence[int], said: dict[str, Floats]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Moments of dialogues: what is known at each, and what is to be said there.
 
-A moment is a person's turn (how they feel, and what the supporter does next), or a supporter's turn that follows another
-one of the same (what they do next, from what was said before: there is no new utterance of the person).
+A moment is a person's turn (how they feel, and what the supporter does next), or a supporter's turn after which they go
+on (what they do next, from what was said before: there is no new utterance of the person).
 """
 
 from collections.abc import Mapping, Sequence

@@ -54,7 +54,7 @@ def told(lesson: Lesson, rows: Sequence[int]) -> dict[str, Floats]:
 
 
 def served_scores(fusion: Fusion, lesson: Lesson, rows: Sequence[int]) -> dict[str, dict[str, float]]:
-    """`teach.scores` of what the graph itself says. Turns before are told as they are in the data, felt by their words."""
+    """`teach.scores` of what the graph itself says; how turns before were felt is told by their words alone."""
     said = {name: np.log(value + 1e-9) for name, value in fusion(len(rows), **told(lesson, rows)).items()}
     said["intensity"] = -np.log(1 / np.exp(said["intensity"]) - 1 + 1e-9)  # back to the logit that `scores` expects
     return teach.scores(lesson, rows, said)

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from multimood.history import DONE, FELT, MARKS, MOST_STEPS, TURNS, WIDTH
-from multimood.training.fusion.context import HEADS, Context, Shape
+from multimood.training.fusion.context import Context
 from multimood.training.fusion.samples import Moments
+from multimood.training.fusion.shape import HEADS, Shape
 from multimood.training.runs import Run
 
 Floats = NDArray[np.float32]
@@ -142,7 +143,7 @@ class Lesson:
 
 
 def say(network: Context, lesson: Lesson, rows: Sequence[int], *, wordless: bool = False) -> dict[str, Floats]:
-    """The members' mean logits [n, size] by head, and the mean `answer` [n, d]; everything shown, or all but the words."""
+    """The members' mean logits [n, size] by head, and their mean `answer` [n, d]; all is shown, or all but words."""
     network.eval()
     chance = np.random.default_rng(0)
     order = sorted(range(len(rows)), key=lambda place: lesson.length[rows[place]])
@@ -177,7 +178,10 @@ def scores(lesson: Lesson, rows: Sequence[int], said: Mapping[str, Floats]) -> d
     chosen = np.asarray(rows)
     moments = lesson.moments
     kind = np.array(
-        [f"{name}{', on' if on else ''}" for name, on in zip(moments.protocol[chosen], moments.follows[chosen], strict=True)]
+        [
+            f"{name}{', on' if on else ''}"
+            for name, on in zip(moments.protocol[chosen], moments.follows[chosen], strict=True)
+        ]
     )
     for name in HEADS:
         if name == "intensity":
@@ -194,7 +198,9 @@ def scores(lesson: Lesson, rows: Sequence[int], said: Mapping[str, Floats]) -> d
                 "weighted_f1": float(f1_score(truth, answer, average="weighted", zero_division=0)),
                 "macro_f1": float(f1_score(truth, answer, average="macro", zero_division=0)),
                 "majority": float((truth == usual).mean()),
-                "majority_weighted_f1": float(f1_score(truth, np.full_like(truth, usual), average="weighted", zero_division=0)),
+                "majority_weighted_f1": float(
+                    f1_score(truth, np.full_like(truth, usual), average="weighted", zero_division=0)
+                ),
             }
     rated = ~np.isnan(moments.intensity[chosen])
     if rated.any():
@@ -221,10 +227,17 @@ def merit(found: Mapping[str, Mapping[str, float]]) -> float:
     )
 
 
-def teach(
-    lesson: Lesson, taught: Sequence[int], apart: Sequence[int], shape: Shape, recipe: Recipe, seed: int, run: Run
-) -> Context:
-    """Teach a network on the moments `taught` until it gets no better on those `apart`; gives the best state."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Moments that teach, and those that say when to stop."""
+
+    taught: Sequence[int]
+    apart: Sequence[int]
+
+
+def teach(lesson: Lesson, parts: Parts, shape: Shape, recipe: Recipe, *, seed: int, run: Run) -> Context:
+    """Teach a network until it gets no better on what is apart; gives the best state."""
+    taught, apart = parts.taught, parts.apart
     torch.manual_seed(seed)
     network = Context(shape, recipe.dropout)
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay)

@@ -113,7 +113,9 @@ class Teacher:
         steps = math.ceil(recipe.epochs * len(parts.taught) / recipe.batch)
         every = math.ceil(steps / recipe.looks)
         step, best, since, kept = self._resume(run, optimizer)
-        batches = [batch for epoch in range(math.ceil(recipe.epochs)) for batch in self._batches(parts.taught, seed, epoch)]
+        batches = [
+            batch for epoch in range(math.ceil(recipe.epochs)) for batch in self._batches(parts.taught, seed, epoch)
+        ]
         left = batches[step:steps]
         for batch in track(left, "learning"):
             torch.manual_seed(seed * 1_000_003 + step)  # so that a run that goes on is the run that was not broken off
@@ -121,7 +123,9 @@ class Teacher:
             for group in optimizer.param_groups:
                 group["lr"] = group["base"] * shrink
             logits = self._heads(self._drop(self._vectors(batch))) + self._shut[batch]
-            loss = (functional.cross_entropy(logits, self._labels[batch], reduction="none") * self._weights[batch]).mean()
+            loss = (
+                functional.cross_entropy(logits, self._labels[batch], reduction="none") * self._weights[batch]
+            ).mean()
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(changed, 1.0)

@@ -16,7 +16,8 @@ RANK: Final = 16
 FROZEN: Final = 4
 """The lowest layers stay as they are; what they make of the texts is computed once."""
 LINEARS: Final = (
-    "attention.attn.q", "attention.attn.k", "attention.attn.v", "attention.attn.o", "intermediate.dense", "output.dense",
+    "attention.attn.q", "attention.attn.k", "attention.attn.v", "attention.attn.o",
+    "intermediate.dense", "output.dense",
 )  # fmt: skip
 _PADDING: Final = 1
 _HIDDEN: Final = -1e9
@@ -68,7 +69,7 @@ class Layer(nn.Module):  # type: ignore[misc,unused-ignore]
                 self.register_buffer(f"{place}_{kind}", _of(weights, f"{prefix}.{name}.{kind}"), persistent=False)
 
     def forward(self, x: Tensor, scores: Tensor) -> Tensor:
-        """x [b, t, d], scores [b, heads, t, t] to add before softmax -> [b, t, d]."""
+        """X [b, t, d], scores [b, heads, t, t] to add before softmax -> [b, t, d]."""
         b, t, d = x.shape
         query, key, value = (
             getattr(self, f"attention_attn_{part}")(x).view(b, t, HEADS, d // HEADS).transpose(1, 2) for part in "qkv"

@@ -59,7 +59,9 @@ def train(
     parts = split(rows, recipe.apart, seed)
     run = Run(folder, config_of(recipe, seed=seed, rank=RANK, frozen=FROZEN, layers=LAYERS, width=EMBEDDING,
                                 rows=len(rows), texts=digest(*(row.text for row in rows))))  # fmt: skip
-    report(f"{len(parts.taught):,} utterances teach, {len(parts.apart):,} say when to stop, {len(parts.held):,} are held")
+    report(
+        f"{len(parts.taught):,} utterances teach, {len(parts.apart):,} say when to stop, {len(parts.held):,} are held"
+    )
     encoder = Encoder(read_safetensors(weights), TOKENS)
     states = States(encoder, Tokenizer.from_file(str(tokenizer)), rows, recipe.tokens)
     teacher = Teacher(encoder, rows, states, recipe)

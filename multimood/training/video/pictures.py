@@ -40,7 +40,7 @@ def every_size(samples: Samples, seen: Floats) -> Pool:
     task = whole.task.rows(found)
     task.weights[:] = (1 / np.tile(share, len(seen)))[found]
     return Pool(
-        whole.x[found], task, whole.corpus[found], whole.groups[found], whole.held[found], whole.previous[found]
+        whole.x[found], task, whole.corpus[found], whole.groups[found], whole.held[found]
     )
 
 
