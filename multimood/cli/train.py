@@ -44,16 +44,15 @@ def text(data: DataOption, out: OutOption = None, run: RunOption = None, seed: S
 def fusion(data: DataOption, out: OutOption = None, run: RunOption = None, seed: SeedOption = 0) -> None:
     """Emotion, intensity, stage and strategy from the encoders' vectors and the turns before.
 
-    The first run embeds every text of the dialogues (a quarter of an hour on two cores); then half an hour at most. A run
-    that was broken off goes on where it was.
+    The first run embeds every text of the dialogues (a quarter of an hour on two cores); then half an hour at most.
+    A run that was broken off goes on where it was.
     """
     with explained(REMEDY):
         from multimood.training.audio.run import Folders  # noqa: PLC0415 - see REMEDY
-        from multimood.training.encoders import Places  # noqa: PLC0415 - see REMEDY
         from multimood.training.fusion import run as training  # noqa: PLC0415 - see REMEDY
 
         root = checkout()
-        places = Places(*(root / path for path in (training.PLACES.models, training.PLACES.tokenizer, training.PLACES.cache)))
+        places = training.PLACES.below(root)
         folders = Folders(root, run or _runs() / "fusion")
         metrics = training.train(data, out or root / training.OUT, folders, seed, places=places, report=_reporter())
         if out is None:

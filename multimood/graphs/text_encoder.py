@@ -107,7 +107,8 @@ def buckets(most: int) -> NDArray[np.int64]:
     far = np.abs(distance)
     steps = np.log(np.maximum(far, 1) / near) / math.log(_FARTHEST / near) * (half - near)
     kind = np.where(far < near, far, np.minimum(near + steps.astype(np.int64), half - 1))
-    return kind + np.where(distance < 0, half, 0)
+    found: NDArray[np.int64] = kind + np.where(distance < 0, half, 0)
+    return found
 
 
 def _distances(graph: Graph, kinds: Array, length: Tensor) -> Tensor:

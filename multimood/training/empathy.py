@@ -135,8 +135,8 @@ def _choose(x: Floats, y: NDArray[np.int64], seed: int) -> tuple[Any, str]:
 
 _ABOUT: Final = """\
 Judges how much empathy a reply to a person shows: emotional reactions, interpretations and explorations, each none (0),
-weak (1) or strong (2). Softmax regressions on [r, s*r, |s-r|] of the text encoder's embeddings (all-mpnet-base-v2, adapted) of the person's
-words s and the reply r. Run with numpy alone; the embeddings come from the Triton model `text_encoder`.
+weak (1) or strong (2). Softmax regressions on [r, s*r, |s-r|] of the embeddings of the person's words s and the reply
+r (all-mpnet-base-v2, adapted: the Triton model `text_encoder`). Run with numpy alone.
 
 Trained on EPITOME's Reddit pairs (research use): the weights carry that restriction; `multimood train empathy` repeats
 the training on your own data. English. It learned what peers write to peers: warm words that help little can please it.

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from multimood.errors import NotFoundError
+from multimood.history import WIDTH
 from multimood.media import audio
 from multimood.media.limits import MediaLimits
 from multimood.media.text import LENGTHS
 from multimood.training.faces import FACE_SIZES, framed, picture_of
+from multimood.training.runs import digest
 from multimood.training.trials import shown
 
 Floats = NDArray[np.float32]
@@ -29,6 +31,7 @@ Report = Callable[[str], None]
 T = TypeVar("T")
 
 _BATCH: Final = 32
+_KEY: Final = 16
 _FRAMES: Final = 16
 _TELL_EVERY: Final = 2_000
 
@@ -40,6 +43,10 @@ class Places:
     models: Path
     tokenizer: Path
     cache: Path
+
+    def below(self, folder: Path) -> "Places":
+        """The same below a folder."""
+        return Places(folder / self.models, folder / self.tokenizer, folder / self.cache)
 
     def graph(self, model: str) -> Path:
         """Path of a model's graph.
@@ -53,27 +60,63 @@ class Places:
 def embed_texts(places: Places, texts: Sequence[str], report: Report) -> Floats:
     """Embed texts: float32 [n, 384], of unit length; cut after 256 tokens, as the service does.
 
+    Every text is embedded once: vectors are kept as they come, so that a broken run goes on where it was.
+
     Raises:
         NotFoundError: the graph or the tokenizer is not there.
     """
     graph, tokenizer = places.graph("text_encoder"), _there(places.tokenizer)
-
-    def make() -> Floats:
+    kept = Kept(places.cache / f"text-{digest(graph, tokenizer)}", WIDTH)
+    new = [text for text in dict.fromkeys(texts) if text not in kept]
+    if new:
         session, reader = open_graph(graph, os.cpu_count() or 1), Tokenizer.from_file(str(tokenizer))
         reader.enable_truncation(LENGTHS[-1])
         reader.enable_padding()
-        found: list[Floats] = []
-        order = sorted(range(len(texts)), key=lambda number: len(texts[number]))  # like lengths together: less padding
-        for numbers in _told(_batches(order, _BATCH), len(texts), "texts embedded", report):
-            encoded = reader.encode_batch([texts[number] for number in numbers])
+        new.sort(key=len)  # like lengths together: less padding
+        for batch in _told(_batches(new, _BATCH), len(new), "texts embedded", report):
+            encoded = reader.encode_batch(batch)
             ids = np.array([item.ids for item in encoded], np.int64)
             mask = np.array([item.attention_mask for item in encoded], np.int64)
-            found.append(session.run(None, {"input_ids": ids, "attention_mask": mask})[0])
-        vectors = np.empty((len(texts), found[0].shape[1]), np.float32)
-        vectors[order] = np.concatenate(found)
-        return vectors
+            kept.add(batch, session.run(None, {"input_ids": ids, "attention_mask": mask})[0])
+    return kept.of(texts)
 
-    return _cached(places, "text", (graph, tokenizer), texts, make)
+
+class Kept:
+    """Vectors by text, on disk: two files that only grow, one of the texts' hashes and one of the vectors."""
+
+    def __init__(self, path: Path, width: int) -> None:
+        self._width = width
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._keys, self._vectors = path.with_suffix(".keys"), path.with_suffix(".f32")
+        content = self._keys.read_bytes() if self._keys.is_file() else b""
+        whole = len(content) - len(content) % _KEY
+        self._rows = {content[start : start + _KEY]: start // _KEY for start in range(0, whole, _KEY)}
+
+    def __contains__(self, text: str) -> bool:
+        return _key(text) in self._rows
+
+    def add(self, texts: Sequence[str], vectors: Floats) -> None:
+        """Keep vectors [n, d]; the hashes last, so that what a hash is there for is there."""
+        rows = np.ascontiguousarray(vectors, "<f4")
+        for path, content, size in (
+            (self._vectors, rows.tobytes(), self._width * rows.itemsize),
+            (self._keys, b"".join(map(_key, texts)), _KEY),
+        ):
+            with path.open("r+b" if path.exists() else "w+b") as file:
+                file.seek(len(self._rows) * size)  # over what a broken run may have left half written
+                file.write(content)
+        for text in texts:
+            self._rows[_key(text)] = len(self._rows)
+
+    def of(self, texts: Sequence[str]) -> Floats:
+        """The vectors [n, d] of texts that are all there."""
+        every = np.fromfile(self._vectors, "<f4", len(self._rows) * self._width).reshape(-1, self._width)
+        found: Floats = every[[self._rows[_key(text)] for text in texts]]
+        return found
+
+
+def _key(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:_KEY]
 
 
 def embed_sounds(places: Places, root: Path, paths: Sequence[str], report: Report) -> Floats:

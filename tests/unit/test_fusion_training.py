@@ -8,7 +8,9 @@ import pytest
 pytest.importorskip("sklearn", reason="needs the training environment: `make train-env`")
 pytest.importorskip("onnxruntime", reason="needs the training environment: `make train-env`")
 
-torch = pytest.importorskip("torch", reason="needs the training environment: `make train-env`")
+pytest.importorskip("torch", reason="needs the training environment: `make train-env`")
+
+import torch
 
 from multimood.taxonomy import EMOTIONS
 from multimood.training.encoders import open_graph
@@ -235,14 +237,16 @@ def test_the_graph_is_the_network_for_every_mask(parameters: Parameters, fusion:
             x = every[tuple(WIDE)[place]].clip(*parameters.heads.bounds[place - 1])
             votes[:, place] = votes_of(head.logits(x) / parameters.heads.temperatures[place])
         present = np.tile([name in vectors for name in WIDE], (6, 1)).astype(np.float32)
-        expected = fused(parameters.attention, Evidence(answer, votes, present, np.zeros(6, int), np.ones((6, 8), bool)))
+        shown = Evidence(answer, votes, present, np.zeros(6, np.int64), np.ones((6, 8), np.bool_))
+        expected = fused(parameters.attention, shown)
         found = fusion(6, **vectors, **told)
         assert found["emotion"] == pytest.approx(expected, abs=2e-3), mask
         for name, labels in OUTPUTS:
             assert found[name].shape == (6, len(labels))
             assert found[name].sum(axis=1) == pytest.approx(np.ones(6), abs=1e-5)
         if "text" in vectors:
-            assert found["intensity"][:, 0] == pytest.approx(said["intensity"].mean(0)[:, 0].sigmoid().numpy(), abs=1e-3)
+            strong = said["intensity"].mean(0)[:, 0].sigmoid().numpy()
+            assert found["intensity"][:, 0] == pytest.approx(strong, abs=1e-3)
             own = softmax(parameters.heads.text.logits(every["text"] * scale))
             assert found["modality_emotion"][:, 0] == pytest.approx(own, abs=1e-3)
 
@@ -312,7 +316,8 @@ def lesson() -> tuple[Lesson, Parts]:
 
 def test_a_dialogue_s_beginning_is_remembered_and_learned(tmp_path: Path) -> None:
     given, parts = lesson()
-    recipe = TeachRecipe(epochs=8, batch=16, rate=3e-3, warm_up=10, dropout=0.0, forgotten=0.0, wordless=0.0, patience=9)
+    shown = {"dropout": 0.0, "forgotten": 0.0, "wordless": 0.0}
+    recipe = TeachRecipe(epochs=8, batch=16, rate=3e-3, warm_up=10, patience=9, **shown)
     network = teach(given, parts, SHAPE, recipe, seed=0, run=Run(tmp_path / "run", {}))
     found = scores(given, parts.apart, say(network, given, parts.apart))
     assert found["emotion mesc"]["accuracy"] > 0.9, "later words say nothing; the first ones did"

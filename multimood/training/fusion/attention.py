@@ -51,9 +51,9 @@ def fit(evidence: Evidence, seed: int) -> Attention:
 def fused(attention: Attention, evidence: Evidence) -> Floats:
     """The fused distributions [n, 8], as the graph computes them."""
     parts = (attention.query, attention.keys, attention.biases, attention.weights, attention.offsets)
-    given = (torch.from_numpy(part) for part in (evidence.answer, evidence.votes, evidence.present))
-    mask = (torch.from_numpy(evidence.present) @ torch.tensor([1.0, 2.0, 4.0])).long()
-    logits = _fused(tuple(torch.from_numpy(part) for part in parts), *given, mask)
+    answer, votes, present = (torch.from_numpy(part) for part in (evidence.answer, evidence.votes, evidence.present))
+    mask = (present @ torch.tensor([1.0, 2.0, 4.0])).long()
+    logits = _fused(tuple(torch.from_numpy(part) for part in parts), answer, votes, present, mask)
     shares: Floats = logits.softmax(-1).numpy()
     return shares
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from multimood.evaluation.corpora import escot
 from multimood.taxonomy import EMOTIONS, ESCONV_STRATEGIES, MESC_STRATEGIES, STAGES
 from multimood.training.fusion.corpora import read_lines, read_table
 
@@ -27,6 +28,8 @@ STAGES_OF: Final = MappingProxyType(
 """In which stages a strategy belongs (Liu et al., ACL 2021, figure 3)."""
 RATED_TURNS: Final = 3
 """The intensity before a conversation is said of so many of its first turns, the one after it of so many last ones."""
+CONTEXT: Final = 5
+"""Turns of ESCoT's contexts that are read: each is of one reply only, and texts take time to embed."""
 _MOST_RATED: Final = 5
 
 
@@ -67,7 +70,7 @@ class Dialogue:
 
 
 def read_dialogues(data: Path) -> list[Dialogue]:
-    """MESC (turn pairs and single utterances), ESConv, MELD and DailyDialog.
+    """MESC (turn pairs and single utterances), ESConv, ESCoT, MELD and DailyDialog.
 
     Raises:
         NotFoundError: a data set is not there.
@@ -78,6 +81,7 @@ def read_dialogues(data: Path) -> list[Dialogue]:
         *(_mesc(one, merged=True) for one in mesc),
         *(_mesc(one, merged=False) for one in mesc),
         *(_esconv(number, one) for number, one in esconv),
+        *(_escot(one) for one in read_lines(data / "dialogue" / "escot.jsonl")),
         *_scenes(data / "text" / "meld.csv", "meld"),
         *_scenes(data / "text" / "dailydialog_reccon.csv", "dailydialog"),
     ]
@@ -85,9 +89,7 @@ def read_dialogues(data: Path) -> list[Dialogue]:
 
 def _mesc(dialogue: dict[str, Any], *, merged: bool) -> Dialogue:
     said = [turn for turn in dialogue["utterances"] if turn["text"].strip()]
-    runs = (
-        [list(run) for _, run in groupby(said, key=lambda turn: turn["speaker"])] if merged else [[one] for one in said]
-    )
+    runs = _runs(said) if merged else [[one] for one in said]
     turns = []
     for run in runs:
         turn = Turn(run[0]["speaker"], _joined(run))
@@ -120,6 +122,31 @@ def _esconv(number: int, conversation: dict[str, Any]) -> Dialogue:
         turn.stage = stage
     _rate([turn for turn, _ in heads], conversation["survey_score"]["seeker"])
     return Dialogue("esconv", f"esconv_{number}", conversation["split"] != "train", "sys", turns)
+
+
+def _escot(one: dict[str, Any]) -> Dialogue:
+    """The end of the context of one reply, and the reply's strategy in ESConv's terms.
+
+    The emotion is known where a word of its sentence names one.
+    """
+    runs = _runs([turn for turn in one["dialog"] if turn["content"].strip()])[-CONTEXT:]
+    turns = [
+        Turn("usr" if run[0]["speaker"] == "seeker" else "sys", _joined([{"text": turn["content"]} for turn in run]))
+        for run in runs
+    ]
+    felt = escot.emotion_in(one["emotion"])
+    if felt is not None and turns and turns[-1].speaker == "usr":
+        turns[-1].emotion = EMOTIONS.index(felt)
+    named = (one["strategy"] or "").strip().lower()
+    known = escot.AS_ESCONV.get(named, named)
+    reply = Turn("sys", one["response"].strip())
+    if known in ESCONV_STRATEGIES:
+        reply.strategy = ESCONV_STRATEGIES.index(known)
+    return Dialogue("escot", f"escot_{one['id']}", one["split"] != "train", "sys", [*turns, reply])
+
+
+def _runs(said: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    return [list(run) for _, run in groupby(said, key=lambda turn: turn["speaker"])]
 
 
 def _scenes(path: Path, corpus: str) -> Iterator[Dialogue]:

@@ -41,7 +41,7 @@ class Evidence:
 
 def votes_of(logits: Floats) -> Floats:
     """Log-probabilities of sound or picture; what they say of sadness counts for depression, too: [n, 8]."""
-    votes = np.log(softmax(logits) + 1e-9).astype(np.float32)
+    votes: Floats = np.log(softmax(logits) + 1e-9).astype(np.float32)
     votes[:, DEPRESSION] = votes[:, SADNESS]
     return votes
 
@@ -50,7 +50,7 @@ def joined(parts: Sequence[Evidence]) -> Evidence:
     """One after the other."""
     return Evidence(
         *(np.concatenate([getattr(part, name) for part in parts])
-          for name in ("answer", "votes", "present", "labels", "allowed"))  # type: ignore[arg-type]
+          for name in ("answer", "votes", "present", "labels", "allowed"))
     )  # fmt: skip
 
 

@@ -87,13 +87,12 @@ def train(
     build(parameters).save(target)
     report(f"{target}: {target.stat().st_size / 1e6:.2f} MB; evaluating it")
     fusion = Fusion(open_graph(target))
-    metrics = served_scores(fusion, lesson, np.flatnonzero(moments.held).tolist())
-    metrics = {
+    metrics: dict[str, Any] = {
         "voice": voice.version,
         "face": face.version,
         "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
         "temperatures": degrees,
-        **metrics,
+        **served_scores(fusion, lesson, np.flatnonzero(moments.held).tolist()),
     }
     write_card(out / "MODEL_CARD.md", metrics, seed)
     run.finish(metrics)

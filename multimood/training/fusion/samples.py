@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from multimood.history import ESCONV_AS_MESC, OTHERS, OWN, TURNS
 from multimood.taxonomy import CORPUS_EMOTIONS, EMOTIONS, ESCONV_STRATEGIES, MESC_STRATEGIES
-from multimood.training.fusion.dialogues import Dialogue
+from multimood.training.fusion.dialogues import Dialogue, Turn
 
 Ints = NDArray[np.int64]
-STRATEGIES: Final[Mapping[str, tuple[str, ...]]] = {"mesc": MESC_STRATEGIES, "esconv": ESCONV_STRATEGIES}
+STRATEGIES: Final[Mapping[str, tuple[str, ...]]] = {
+    "mesc": MESC_STRATEGIES, "esconv": ESCONV_STRATEGIES, "escot": ESCONV_STRATEGIES,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,11 @@ def _rows(dialogue: Dialogue, texts: dict[str, int]) -> list[dict[str, object]]:
     known = CORPUS_EMOTIONS.get(dialogue.corpus, EMOTIONS)
     allowed = [emotion in known for emotion in EMOTIONS]
     names = STRATEGIES.get(dialogue.corpus, ())
-    places = [texts.setdefault(turn.text, len(texts)) for turn in dialogue.turns]
     done = [_place(names[turn.strategy]) if turn.strategy >= 0 else -1 for turn in dialogue.turns]
+
+    def place(turn: Turn) -> int:
+        return texts.setdefault(turn.text, len(texts))
+
     rows: list[dict[str, object]] = []
     steps: dict[str, int] = {}
     for number, turn in enumerate(dialogue.turns):
@@ -90,19 +95,20 @@ def _rows(dialogue: Dialogue, texts: dict[str, int]) -> list[dict[str, object]]:
             for one in dialogue.turns[first:end]
         ]
         act = -1 if answer is None else answer.strategy
-        row = {
+        if max(turn.emotion, act, turn.stage) < 0:
+            continue
+        rows.append({
             "protocol": dialogue.protocol, "group": dialogue.group, "held": dialogue.held,
-            "past": blank + places[first:end], "role": [0] * len(blank) + roles, "done": blank + done[first:end],
-            "current": places[number] if is_person else -1,
+            "past": blank + [place(one) for one in dialogue.turns[first:end]],
+            "role": [0] * len(blank) + roles, "done": blank + done[first:end],
+            "current": place(turn) if is_person else -1,
             "step": (steps[turn.speaker] - 1) if is_person else max(steps.values()),
             "allowed": allowed, "emotion": turn.emotion,
             "strategy_mesc": act if dialogue.corpus == "mesc" else -1,
-            "strategy_esconv": act if dialogue.corpus == "esconv" else -1,
+            "strategy_esconv": act if dialogue.corpus in {"esconv", "escot"} else -1,
             "system_emotion": -1 if answer is None else answer.system_emotion,
             "stage": turn.stage, "intensity": turn.intensity,
-        }  # fmt: skip
-        if max(turn.emotion, act, turn.stage) >= 0:
-            rows.append(row)
+        })  # fmt: skip
     return rows
 
 

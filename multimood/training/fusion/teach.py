@@ -278,7 +278,8 @@ def teach(lesson: Lesson, parts: Parts, shape: Shape, recipe: Recipe, *, seed: i
         held = {"epoch": epoch + 1, "best": best, "since": since, "kept": kept, "now": _state(network)}
         run.save(lambda path, held=held: torch.save(held | {"optimizer": optimizer.state_dict()}, path))  # type: ignore[misc]
     network.load_state_dict(kept)
-    return network.eval()
+    network.eval()
+    return network
 
 
 def _state(network: Context) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import math
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -238,8 +238,8 @@ def principal(vectors: NDArray[np.float32], width: int) -> tuple[NDArray[np.floa
     return mean.astype(np.float32), directions[:, order].astype(np.float32), float(values[order].sum() / values.sum())
 
 
-def saved(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    """Write arrays as a .npz file, the same bytes for the same arrays."""
+def saved(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays as a .npz file, whole or not at all."""
     partial = path.with_suffix(".part.npz")
     np.savez_compressed(partial, **arrays)
     partial.replace(path)

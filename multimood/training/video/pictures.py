@@ -39,9 +39,7 @@ def every_size(samples: Samples, seen: Floats) -> Pool:
     share = found.reshape(len(seen), -1).sum(axis=0).clip(1)
     task = whole.task.rows(found)
     task.weights[:] = (1 / np.tile(share, len(seen)))[found]
-    return Pool(
-        whole.x[found], task, whole.corpus[found], whole.groups[found], whole.held[found]
-    )
+    return Pool(whole.x[found], task, whole.corpus[found], whole.groups[found], whole.held[found])
 
 
 def first_seen(seen: Floats) -> tuple[Floats, NDArray[np.bool_]]:
