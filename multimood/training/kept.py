@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from multimood.training.fusion.network import Floats, Network
+from multimood.training.fusion.network import Network
 
 _NONE: Final = np.zeros((0, 1), np.float32)
 
