@@ -12,7 +12,7 @@ WIDTH: Final = 256
 _STILL: Final = 1e-5
 _LEAST: Final = 1e-3
 _BESIDE: Final = 64
-_ROUNDS: Final = 6
+_ROUNDS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ from multimood.training.video.units import UnitsHead, relative, tempered, usual_
 
 FOLDS: Final = 4
 ALLOWED: Final = np.isin(np.arange(len(EMOTIONS)), [EMOTIONS.index(name) for name in CORPUS_EMOTIONS["ravdess"]])
-TAKES: Final = (3.0, 5.0, 10.0, 20.0, 40.0)
-STRENGTHS: Final = (0.01, 0.03, 0.1)
-HIDDEN: Final = (32, 64)
+TAKES: Final = (5.0, 10.0, 20.0, 40.0)
+STRENGTHS: Final = (0.03, 0.1)
+HIDDEN: Final = (64,)
 ORDERS: Final = 4
 """In how many orders each person's takes are learned from; every other one in stretches."""
 OTHERS: Final = "aumlp"
