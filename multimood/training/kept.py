@@ -6,11 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
 from multimood.training.heads import Network
-=======
-from multimood.training.heads import Network
->>>>>>> voice
 
 _NONE: Final = np.zeros((0, 1), np.float32)
 
