@@ -19,8 +19,8 @@ from multimood.training.trials import Trials
 
 UNHEARD: Final = ("depression",)
 """No voice in the data is labelled with these."""
-EVENNESS: Final = (0.25, 0.5, 0.75)
-STRENGTHS: Final = (1e-3, 3e-3, 1e-2)
+EVENNESS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+STRENGTHS: Final = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 _CLOSED: Final = -1e9
 
 
