@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="needs the training environment: `make train
 import torch
 
 from multimood.taxonomy import EMOTIONS
-from multimood.training.encoders import open_graph
+from multimood.training.encoders import Kept, open_graph
 from multimood.training.fusion import emotion
 from multimood.training.fusion.attention import fit, fused
 from multimood.training.fusion.context import Context
@@ -390,3 +390,26 @@ def test_moments_know_what_was_before_and_nothing_else() -> None:
     assert moments.step.tolist() == [0, 1, 1]
     assert moments.role[1][-3:].tolist() == [2, 1, 2]
     assert moments.follows.tolist() == [False, True, False]
+
+
+# --- vectors ---------------------------------------------------------------------------------------------------------
+
+
+def test_vectors_are_kept_and_what_was_half_written_is_written_again(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    one, other = (chance.standard_normal((3, 4)).astype(np.float32) for _ in range(2))
+    kept = Kept(tmp_path / "text-1", 4)
+    kept.add(["a", "b", "c"], one)
+    with (tmp_path / "text-1.f32").open("ab") as file:
+        file.write(b"broken off")
+    with (tmp_path / "text-1.keys").open("ab") as file:
+        file.write(b"half")
+    again = Kept(tmp_path / "text-1", 4)
+    assert "b" in again
+    assert "d" not in again
+    again.add(["d", "e", "f"], other)
+    assert Kept(tmp_path / "text-1", 4).of(["e", "a", "e"]).tolist() == [
+        other[1].tolist(),
+        one[0].tolist(),
+        other[1].tolist(),
+    ]
