@@ -50,7 +50,7 @@ def scored(task: Task, found: Answers) -> Score:
 def majority_only(task: Task, truth: Any, groups: Sequence[str]) -> Score:
     """The row of a task that nothing served can answer: no figures of its own."""
     usual = metrics.score(np.full((len(truth), len(task.labels)), 1 / len(task.labels)), truth, groups, task.labels)
-    own = dict.fromkeys((*_AVERAGED, "interval"), None)
+    own = dict.fromkeys((*_AVERAGED, "interval", "intervals"), None)
     kept = {name: usual[name] for name in ("n", "majority", "majority_label", "labels")}
     return {**own, **kept, "note": NO_JUDGE}
 

@@ -46,7 +46,9 @@ class Run:
         wanted = json.loads(json.dumps(config))
         if self.checkpoint.exists() and known.is_file():
             if json.loads(known.read_text(encoding="utf-8")) != wanted:
-                raise RunError(f"{folder} holds a run that was asked for other things: finish it as it was, or delete it")
+                raise RunError(
+                    f"{folder} holds a run that was asked for other things: finish it as it was, or delete it"
+                )
             self._before_s = float(self._lines()[-1]["seconds"]) if self._lines() else 0.0
             return
         folder.mkdir(parents=True, exist_ok=True)
