@@ -11,6 +11,7 @@ Memory is what the server and the model's process hold together, each page count
 """
 
 import asyncio
+import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -85,6 +86,8 @@ class Measured:
     """One model."""
 
     model: str
+    sha256: str | None
+    """Of its graph; None where it is a program."""
     max_batch_size: int
     rows_each: int
     """Of an utterance."""
@@ -203,7 +206,13 @@ async def measured(server: TritonServer, model: str, length: Length) -> Measured
             batches.append(Batch(size, len(sent), rows_of(config, sent), len(took), p50, p95, per_s, peak))
     finally:
         await client.close()
-    return Measured(model, most_rows(config), rows_each(config), shapes(config), before, loaded, batches)
+    return Measured(model, digest(model), most_rows(config), rows_each(config), shapes(config), before, loaded, batches)
+
+
+def digest(model: str) -> str | None:
+    """Of a model's graph."""
+    graph = checkout() / "triton_models" / model / "1" / "model.onnx"
+    return hashlib.sha256(graph.read_bytes()).hexdigest() if graph.is_file() else None
 
 
 def measure(model: str, folder: Path, length: Length) -> Measured:

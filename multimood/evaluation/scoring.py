@@ -1,6 +1,5 @@
 """From answers to the results: per task and mask. Pure."""
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, Final
@@ -9,14 +8,11 @@ import numpy as np
 
 from multimood.evaluation import metrics
 from multimood.evaluation.answers import Answers
-from multimood.evaluation.result import Score
+from multimood.evaluation.result import FULL, NONE, Score
 from multimood.evaluation.rows import Task
 from multimood.taxonomy import MODALITIES
 
-FULL: Final = "full"
-NONE: Final = "none"
 NO_JUDGE: Final = "nothing that is served judges this yet: only the majority is reported"
-FOLD: Final = re.compile(r"_fold_\d+$")
 _AVERAGED: Final = ("accuracy", "weighted_f1", "macro_f1", "uar")
 
 
