@@ -7,7 +7,8 @@ sent is made of the model's own configuration: 32 tokens, 3 s of sound (300 fram
 are noise, for the time of these models does not depend on them. That of models that write words does: the responder is
 in `benchmarks.first_token`, the transcriber in `benchmarks.pipeline`.
 
-Memory is what the server and the model's process hold together, each page counted in each of them.
+Memory is what the server and the model's process hold together, a page that both hold counted in both; at most: the
+sum of what each held at its own peak.
 """
 
 import asyncio
