@@ -59,7 +59,7 @@ backlog: setup ## many utterances wait for an encoder that is away, and are join
 	@$(PY) -m benchmarks.backlog --utterances $(or $(N),5000) $(if $(REPORT),--report $(REPORT))
 
 results: setup ## measure the served models on all corpora below DATA=folder (SPLIT=val), write docs/results.md
-	@tools/results.sh "$(DATA)" $(or $(SPLIT),val)
+	@.venv/bin/multimood results --measure "$(or $(DATA),$(error give the folder of the corpora: make results DATA=folder))" --split $(or $(SPLIT),val)
 
 bench-env: setup ## make .venv-bench with what the benchmarks compare with
 	@tools/bench-env.sh

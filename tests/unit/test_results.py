@@ -1,13 +1,16 @@
 """docs/results.md from files: which figures give which line, and what is said of files that are not whole."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from evaluation_world import Formula, Letters, lines, mesc, table
 from typer.testing import CliRunner
 
 from multimood.cli import app
 from multimood.errors import ConfigurationError, NotFoundError
+from multimood.evaluation import encode, run
 from multimood.evaluation.results import Links, Shipped, page, read, take
 from multimood.evaluation.results.forms import Goal, Measured
 from multimood.evaluation.results.goals import judge
@@ -309,4 +312,24 @@ def test_trainings_are_taken_first(runs: Path, tmp_path: Path) -> None:
     assert "they have not ended: audio" in said
     assert "### Training: text" in target.read_text()
     code, said = command("--runs", runs, "--out", target, "--take", source, "--check")
-    assert (code, "give one of them" in said) == (2, True)
+    assert (code, "--check writes nothing" in said) == (2, True)
+
+
+def test_every_corpus_that_is_there_is_measured_and_the_others_keep_what_they_had(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, target = tmp_path / "data", tmp_path / "results.md"
+    table(data / "meld.csv", [{"dialogue_id": "1", "text": "The goat is back.", "label": "joy"}])
+    lines(data / "mesc.jsonl", mesc())
+    (data / "esconv.jsonl").write_text("no JSON")
+    monkeypatch.setattr(encode, "TextTokenizer", Letters)
+    monkeypatch.setattr(run, "Served", lambda address, *, is_ours: Formula())
+    monkeypatch.setattr(run, "server", lambda url, needed: nullcontext(("nowhere", True)))
+    places = ("--runs", runs, "--out", target, "--measure", data)
+    code, said = command(*places, "--split", "test")
+    assert (code, "error: not measured, see above: esconv; what was known of them stays" in said) == (1, True)
+    assert said.count("left as it was") == 9
+    assert {path.stem for path in (runs / "eval").iterdir()} == {"diary", "meld", "mesc"}
+    assert "### mesc, part `test`" in target.read_text()
+    code, said = command("--runs", runs, "--out", target, "--measure", tmp_path / "nowhere")
+    assert (code, "nowhere holds no corpus with a part 'val'" in said) == (1, True)

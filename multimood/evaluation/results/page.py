@@ -108,7 +108,7 @@ def _wanted(goal: Goal) -> str:
 def _commands(runs: Runs) -> str:
     lines = [
         "make setup",
-        "make results DATA=folder SPLIT=val       # all that is below, and this page",
+        "make results DATA=folder SPLIT=val   # all that is there, and this page; else one by one:",
         *(_measuring(found) for found in runs.measured.values()),
         *(f".venv-train/bin/multimood train {name} --data folder" for name in sorted(runs.trained)),
         ".venv/bin/multimood results --take .tools/runs",
