@@ -1,6 +1,6 @@
 # Everything a person does with this project. `make` lists it; nothing but git and make has to be installed first.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick lint types chaos fuzz backlog protos lock train-env bench-env bench clean
+.PHONY: help setup demo test quick lint types chaos fuzz backlog results protos lock train-env bench-env bench clean
 SHELL := /bin/bash
 QUICK ?= --quick
 PY := .venv/bin/python
@@ -32,11 +32,12 @@ test: setup lint types ## everything: lint, types, import rules, contracts, all 
 quick: setup ## unit and property tests, under a minute
 	@$(PY) -m pytest -n 2 --dist worksteal tests/unit tests/property
 
-lint: setup ## style, import rules, freshness of generated code
+lint: setup ## style, import rules, freshness of what is generated
 	@echo "==> lint, import rules, generated contracts"
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check --quiet .
 	@.venv/bin/lint-imports --no-cache
 	@tools/protos.sh --check
+	@.venv/bin/multimood results --check
 
 types: setup ## mypy --strict
 	@echo "==> types"
@@ -57,11 +58,14 @@ fuzz: setup ## hostile events and media: EVENTS=n MEDIA=n REPORT=file.json
 backlog: setup ## many utterances wait for an encoder that is away, and are joined: N=n REPORT=file.json
 	@$(PY) -m benchmarks.backlog --utterances $(or $(N),5000) $(if $(REPORT),--report $(REPORT))
 
+results: setup ## measure the served models on all corpora below DATA=folder (SPLIT=val), write docs/results.md
+	@.venv/bin/multimood results --measure "$(or $(DATA),$(error give the folder of the corpora: make results DATA=folder))" --split $(or $(SPLIT),val)
+
 bench-env: setup ## make .venv-bench with what the benchmarks compare with
 	@tools/bench-env.sh
 
 bench: bench-env ## every measurement of docs/benchmarks.md, small (QUICK= for the whole ones: an hour)
-	@for name in pipeline join hops encoders scale first_token; do $(PY) -m benchmarks.$$name $(QUICK) || exit 1; done
+	@for name in pipeline join hops encoders scale first_token models; do $(PY) -m benchmarks.$$name $(QUICK) || exit 1; done
 
 lock: ## resolve requirements/*.txt anew from pyproject.toml
 	@tools/lock.sh

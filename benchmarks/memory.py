@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -16,14 +16,24 @@ _RESIDENT: Final = 21
 def sample(pids: Mapping[str, int]) -> dict[str, float]:
     """Resident memory (MB) by name: of a process that leads a session and all others in it; 0 of one that is gone."""
     pages = dict.fromkeys(pids.values(), 0)
+    for _, session, resident in _processes():
+        if session in pages:
+            pages[session] += resident
+    return {name: round(pages[pid] * PAGE / 2**20, 1) for name, pid in pids.items()}
+
+
+def members(leader: int) -> list[int]:
+    """The processes of a session, by who leads it."""
+    return [pid for pid, session, _ in _processes() if session == leader]
+
+
+def _processes() -> Iterator[tuple[int, int, int]]:
+    """Number, session and resident pages of each."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             with contextlib.suppress(OSError):
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                session = int(fields[_SESSION])
-                if session in pages:
-                    pages[session] += int(fields[_RESIDENT])
-    return {name: round(pages[pid] * PAGE / 2**20, 1) for name, pid in pids.items()}
+                yield int(folder.name), int(fields[_SESSION]), int(fields[_RESIDENT])
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ from multimood.cli import dlq, evaluate, experience, keys, models, topics, train
 from multimood.cli.check import check
 from multimood.cli.demo import demo
 from multimood.cli.local import down, status, up
+from multimood.cli.results import results
 from multimood.cli.talk import talk
 
 app = typer.Typer(
@@ -14,7 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for command in (up, status, down, talk, demo, check):
+for command in (up, status, down, talk, demo, check, results):
     app.command()(command)
 app.add_typer(keys.app, name="keys")
 app.add_typer(topics.app, name="topics", help="The topics on the broker.")

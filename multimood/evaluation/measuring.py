@@ -8,9 +8,9 @@ from multimood.evaluation import empathy
 from multimood.evaluation.answers import Answers, Prediction, answers
 from multimood.evaluation.encode import Encoded, Encoders, keys_of
 from multimood.evaluation.faces import look
-from multimood.evaluation.result import Progress, Result, Score
+from multimood.evaluation.result import FOLD, FULL, NONE, Progress, Result, Score
 from multimood.evaluation.rows import Part, Seen, Task
-from multimood.evaluation.scoring import FOLD, FULL, NONE, masks, over_folds, scored
+from multimood.evaluation.scoring import masks, over_folds, scored
 from multimood.evaluation.served import Served
 from multimood.evaluation.walk import Ask, Moment, walk_all
 from multimood.evaluation.writing import Writer, answered, sampled, write_replies

@@ -25,15 +25,16 @@ def score(shares: Floats, truth: Ints, groups: Sequence[str], labels: Sequence[s
 
     `shares` float [n, k] are probabilities over `labels`, `truth` int [n] indexes them, `groups` [n] name what the
     bootstrap resamples. F1 and recall are averaged over the labels that occur in `truth` (macro, UAR) or weighted by
-    how often they do; what is predicted beside them counts as wrong. The interval is that of macro F1.
+    how often they do; what is predicted beside them counts as wrong. `interval` is that of macro F1.
     """
     answer = shares.argmax(axis=1)
-    interval, unit = interval_of(truth, answer, groups, len(labels))
+    intervals, unit = intervals_of(truth, answer, groups, len(labels))
     usual = int(np.bincount(truth, minlength=len(labels)).argmax())
     return {
         **agreement(truth, answer),
         "n": len(truth),
-        "interval": interval,
+        "interval": intervals["macro_f1"],
+        "intervals": intervals,
         "interval_of": f"macro_f1, {COVERAGE:.0%}, {RESAMPLES} bootstrap samples of {len(set(groups))} {unit}",
         "majority": agreement(truth, np.full_like(truth, usual)),
         "majority_label": labels[usual],
@@ -80,12 +81,13 @@ def reliability(shares: Floats, truth: Ints, bins: int = BINS) -> tuple[Floats, 
     return count / max(len(truth), 1), sure, hits
 
 
-def interval_of(
+def intervals_of(
     truth: Ints, answer: Ints, groups: Sequence[str], size: int, seed: int = SEED
-) -> tuple[list[float], str]:
-    """Percentile bootstrap of macro F1 over whole groups, and what was resampled: "groups", or "rows" of a single one.
+) -> tuple[dict[str, list[float]], str]:
+    """Percentile bootstrap over whole groups of each figure of `agreement`.
 
-    Each resample counts over the labels that occur in all of `truth`.
+    Gives them, and what was resampled: "groups", or "rows" of a single one. Each resample counts over the labels that
+    occur in all of `truth`.
     """
     names, place = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     unit = "groups"
@@ -95,17 +97,23 @@ def interval_of(
     counts = np.zeros((count, size * size))
     np.add.at(counts, (place, truth * size + answer), 1)
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
-    found = _macro_f1((drawn @ counts).reshape(RESAMPLES, size, size), np.unique(truth))
-    low, high = np.quantile(found, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
-    return [float(low), float(high)], unit
+    found = _agreements((drawn @ counts).reshape(RESAMPLES, size, size), np.unique(truth))
+    ends = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]
+    return {name: [float(end) for end in np.quantile(values, ends)] for name, values in found.items()}, unit
 
 
-def _macro_f1(counts: Floats, there: Ints) -> Floats:
-    """Of confusion matrices [m, k, k], over the labels that are there: [m]."""
-    hits = np.diagonal(counts, axis1=1, axis2=2)
-    both = counts.sum(axis=1) + counts.sum(axis=2)
-    found: Floats = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0)[:, there].mean(axis=1)
-    return found
+def _agreements(counts: Floats, there: Ints) -> dict[str, Floats]:
+    """`agreement` of confusion matrices [m, k, k], none of them empty, over the labels that are there: [m] each."""
+    hits, truths = np.diagonal(counts, axis1=1, axis2=2), counts.sum(axis=2)
+    both, total = truths + counts.sum(axis=1), truths.sum(axis=1)
+    f1: Floats = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0)
+    recall: Floats = np.divide(hits, truths, out=np.zeros_like(hits), where=truths > 0)
+    return {
+        "accuracy": hits.sum(axis=1) / total,
+        "weighted_f1": (f1 * truths).sum(axis=1) / total,
+        "macro_f1": f1[:, there].mean(axis=1),
+        "uar": recall[:, there].mean(axis=1),
+    }
 
 
 def preference(counts: Ints) -> tuple[Floats, float]:

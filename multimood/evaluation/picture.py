@@ -7,8 +7,7 @@ import matplotlib as mpl
 import numpy as np
 
 from multimood.errors import ConfigurationError
-from multimood.evaluation.result import Result
-from multimood.evaluation.scoring import FULL
+from multimood.evaluation.result import FULL, Result
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -1,8 +1,16 @@
 """What an evaluation gives, and how it says how far it is."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+FULL: Final = "full"
+"""The mask under which everything counts that came."""
+NONE: Final = "none"
+"""The mask of the history alone."""
+FOLD: Final = re.compile(r"_fold_\d+$")
+"""How a task's name ends that is one fold of another."""
 
 Score = dict[str, Any]
 

@@ -9,9 +9,9 @@ from multimood.errors import ConfigurationError
 from multimood.evaluation.answers import truths
 from multimood.evaluation.encode import keys_of
 from multimood.evaluation.measuring import Measuring, heard
-from multimood.evaluation.result import Progress, Result
+from multimood.evaluation.result import FULL, Progress, Result
 from multimood.evaluation.rows import Corpus, Part
-from multimood.evaluation.scoring import FULL, majority_only
+from multimood.evaluation.scoring import majority_only
 from multimood.evaluation.served import Served, server
 from multimood.evaluation.source import Source
 

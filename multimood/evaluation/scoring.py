@@ -1,6 +1,5 @@
 """From answers to the results: per task and mask. Pure."""
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, Final
@@ -9,14 +8,11 @@ import numpy as np
 
 from multimood.evaluation import metrics
 from multimood.evaluation.answers import Answers
-from multimood.evaluation.result import Score
+from multimood.evaluation.result import FULL, NONE, Score
 from multimood.evaluation.rows import Task
 from multimood.taxonomy import MODALITIES
 
-FULL: Final = "full"
-NONE: Final = "none"
 NO_JUDGE: Final = "nothing that is served judges this yet: only the majority is reported"
-FOLD: Final = re.compile(r"_fold_\d+$")
 _AVERAGED: Final = ("accuracy", "weighted_f1", "macro_f1", "uar")
 
 
@@ -50,7 +46,7 @@ def scored(task: Task, found: Answers) -> Score:
 def majority_only(task: Task, truth: Any, groups: Sequence[str]) -> Score:
     """The row of a task that nothing served can answer: no figures of its own."""
     usual = metrics.score(np.full((len(truth), len(task.labels)), 1 / len(task.labels)), truth, groups, task.labels)
-    own = dict.fromkeys((*_AVERAGED, "interval"), None)
+    own = dict.fromkeys((*_AVERAGED, "interval", "intervals"), None)
     kept = {name: usual[name] for name in ("n", "majority", "majority_label", "labels")}
     return {**own, **kept, "note": NO_JUDGE}
 

@@ -57,12 +57,17 @@ class TritonHttp:
         stats = json.loads(self._call(f"/v2/models/{model}/stats"))
         return sum(int(version["inference_stats"]["success"]["count"]) for version in stats["model_stats"])
 
+    def config(self, model: str) -> dict[str, Any]:
+        """A loaded model's configuration, as the server understood it."""
+        found: dict[str, Any] = json.loads(self._call(f"/v2/models/{model}/config"))
+        return found
+
     def canary(self, model: str) -> None:
         """Send the smallest request the model takes: zeros, and empty JSON lists; a stream of no tokens.
 
         A model's health check says nothing of the process it runs in; only an answer does.
         """
-        config = json.loads(self._call(f"/v2/models/{model}/config"))
+        config = self.config(model)
         if config.get("model_transaction_policy", {}).get("decoupled"):
             content = {
                 one["name"]: _EMPTY_JSON.decode() if one["data_type"] == "TYPE_STRING" else 0 for one in config["input"]
@@ -77,8 +82,12 @@ class TritonHttp:
 
     def reload(self, model: str) -> None:
         """Unload and load a model; loading alone does nothing while the server believes it to be there."""
-        for action in ("unload", "load"):
-            self._call(f"/v2/repository/models/{model}/{action}", b"{}", within_s=RELOAD_S)
+        self._call(f"/v2/repository/models/{model}/unload", b"{}", within_s=RELOAD_S)
+        self.load(model)
+
+    def load(self, model: str) -> None:
+        """Load a model; it serves when this returns."""
+        self._call(f"/v2/repository/models/{model}/load", b"{}", within_s=RELOAD_S)
 
     def _is_ok(self, path: str) -> bool:
         try:

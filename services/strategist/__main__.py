@@ -41,4 +41,6 @@ def make(settings: WorkerSettings) -> Worker:
 
 
 if __name__ == "__main__":
-    run_worker(SERVICE, "Perceives, and chooses how to answer.", make, (StrategistSettings, TextModelSettings, TritonSettings))
+    run_worker(
+        SERVICE, "Perceives, and chooses how to answer.", make, (StrategistSettings, TextModelSettings, TritonSettings)
+    )

@@ -1,10 +1,9 @@
-"""Scores of any predictions: within bounds, the same in any order, and the interval's F1 is scikit-learn's."""
+"""Scores of any predictions: within bounds, the same in any order, and the intervals' figures are scikit-learn's."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score
 
 from multimood.evaluation import metrics
 
@@ -41,12 +40,12 @@ def test_bounds_and_order(case: tuple[np.ndarray, np.ndarray, list[str]]) -> Non
 
 @given(cases())
 @settings(max_examples=40, deadline=None)
-def test_the_interval_is_of_the_same_f1(case: tuple[np.ndarray, np.ndarray, list[str]]) -> None:
+def test_the_intervals_are_of_the_same_figures(case: tuple[np.ndarray, np.ndarray, list[str]]) -> None:
     shares, truth, _ = case
     answer, there = shares.argmax(axis=1), np.unique(truth)
     counts = metrics.confusion(truth, answer, len(LABELS))[None].astype(float)
-    expected = f1_score(truth, answer, labels=there, average="macro", zero_division=0)
-    assert metrics._macro_f1(counts, there)[0] == pytest.approx(expected)
+    found = {name: values[0] for name, values in metrics._agreements(counts, there).items()}
+    assert found == pytest.approx(metrics.agreement(truth, answer))
 
 
 @given(st.lists(st.lists(st.integers(0, 50), min_size=4, max_size=4), min_size=4, max_size=4))
