@@ -1,8 +1,10 @@
 import hashlib
 
 from multimood.bus import Worker, WorkerSettings, run_worker
-from multimood.inference import InferenceClient
+from multimood.inference import Contracts, InferenceClient
 from multimood.models import recorded
+from multimood.perception.fusion_contract import fusion_contract
+from multimood.perception.widths import WidthSettings
 from multimood.settings import TritonSettings
 from services.strategist.agent import INPUTS, SERVICE, Strategist, processor
 from services.strategist.decision import Policy
@@ -23,18 +25,21 @@ def policy_of(own: StrategistSettings) -> Policy:
 
 def make(settings: WorkerSettings) -> Worker:
     """Wire the service."""
-    own = StrategistSettings()
+    own, widths = StrategistSettings(), WidthSettings()
     client = InferenceClient(TritonSettings())
-    strategist = Strategist(client, policy_of(own), own)
+    strategist = Strategist(client, policy_of(own), own, widths.by_modality)
     return Worker(
         SERVICE,
         INPUTS,
         lambda bus: processor(bus, strategist, own),
         settings=settings,
+        fits=Contracts(client, fusion_contract(own, widths)).fit,
         checks={"triton": client.ready},
         on_stop=(client.close,),
     )
 
 
 if __name__ == "__main__":
-    run_worker(SERVICE, "Perceives, and chooses how to answer.", make, (StrategistSettings, TritonSettings))
+    run_worker(
+        SERVICE, "Perceives, and chooses how to answer.", make, (StrategistSettings, WidthSettings, TritonSettings)
+    )
