@@ -15,7 +15,7 @@ Frames = NDArray[np.uint8]
 SIZE: Final = 448
 """Of the squares that the face detector takes, in pixels."""
 FACE: Final = 5
-"""Numbers that say where a face is: left, top, right, bottom, score."""
+"""Numbers that say where a face is: its centre, width and height as shares of the square's side, and a score."""
 _QUARTER_TURN: Final = 90
 
 
