@@ -1,6 +1,7 @@
 """Models of a hub on the real server, in the environment that has torch: tiny ones, with random weights."""
 
 import asyncio
+import json
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping
