@@ -114,7 +114,7 @@ def use(
         typer.echo(f"  {variable}={value}")
     width, shipped = vector_width(modality, widths), getattr(WidthSettings(), modality)
     anew = "its vectors are of another model" if width == shipped else f"it takes {shipped} numbers, these are {width}"
-    typer.echo(f"the fusion model must be trained anew on {modality}: {anew} (`multimood train fusion`)")
+    typer.echo(f"the fusion model must be trained anew for {modality}: {anew} (docs/bring-your-own.md)")
 
 
 def record_model(name: str) -> None:

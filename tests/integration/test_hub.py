@@ -109,7 +109,7 @@ def told(said: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 async def test_words(client: InferenceClient, told: Any) -> None:
-    assert "must be trained anew on text: it takes 384 numbers, these are 32" in told("roberta")
+    assert "must be trained anew for text: it takes 384 numbers, these are 32" in told("roberta")
     own = TextModelSettings()
     assert await Contracts(client, text_contract(own, WidthSettings())).fit()
     tokenizer = TextTokenizer(own.tokenizer)
