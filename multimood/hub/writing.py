@@ -44,8 +44,8 @@ def write(model: HubModel, out: Path, dtype: str = "float32") -> tuple[HubModel,
         except (HubError, OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
             reason = " ".join(str(error).split())[:_LONGEST_REASON]
             raise ConfigurationError(f"{model.source} cannot serve as {model.modality}: {reason}") from error
-        for file in weights.iterdir():
-            file.chmod(0o644)  # Triton may run as somebody else
+        for written in weights.iterdir():
+            written.chmod(0o644)  # Triton may run as somebody else
         for file in _CODE:
             shutil.copyfile(Path(serving.__path__[0]) / file, version / file)
         taken = replace(model, revision=commit)

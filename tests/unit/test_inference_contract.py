@@ -11,7 +11,7 @@ from multimood.history import SIZE
 from multimood.inference import ANY, AtLeast, Contract, ContractError, Contracts, InferenceError, Tensor
 from multimood.inference.tensors import Signature
 from multimood.media import audio, video
-from multimood.perception.fusion import WIDTHS, Sight, question
+from multimood.perception.fusion import WIDTHS, Sight, question, see
 from multimood.perception.fusion_contract import fusion_contract
 from multimood.perception.picture import VideoModelSettings, picture_contract, picture_question
 from multimood.perception.settings import PerceptionSettings
@@ -138,6 +138,16 @@ def test_the_widths_are_those_of_the_shipped_fusion_model_unless_set(monkeypatch
     assert WidthSettings().by_modality == WIDTHS
     monkeypatch.setenv("MULTIMOOD_WIDTH_TEXT", "768")
     assert WidthSettings().by_modality[pb.MODALITY_TEXT] == 768
+
+
+def test_vectors_of_the_widths_that_are_set_are_seen_and_asked_with() -> None:
+    vector = np.arange(7, dtype="<f4")
+    features = pb.Features(embeddings=[pb.Embedding(modality=pb.MODALITY_TEXT, vector=vector.tobytes(), shape=[7])])
+    assert see(features).unusable == (pb.MODALITY_TEXT,)
+    sight = see(features, WIDE.by_modality)
+    asked = question(sight, np.zeros(SIZE, np.float32), WIDE.by_modality)
+    assert asked["text"].tolist() == [vector.tolist()]
+    assert (asked["audio"].shape, asked["present"].tolist()) == ((1, 9), [[1, 0, 0]])
 
 
 def test_the_taxonomy_decides_which_strategies_are_read() -> None:
