@@ -19,7 +19,7 @@ Vector = NDArray[np.float32]
 
 TURNS: Final = 12
 WIDTH: Final = 384
-"""Of the words' vectors."""
+"""Of the words' vectors, as the shipped text encoder gives them."""
 OWN: Final = 1
 OTHERS: Final = 2
 FELT: Final = slice(2, 2 + len(EMOTIONS))
@@ -53,7 +53,7 @@ PLACE: Final = MappingProxyType(
 class PastTurn:
     """A turn that was: `own` of the person at hand, else of whoever answers.
 
-    `vector` are its words (float32 [WIDTH]; None: there were none, or they are not known), `felt` the person's emotion
+    `vector` are its words (float32 [width]; None: there were none, or they are not known), `felt` the person's emotion
     by label, `done` the system's strategy in either taxonomy; empty where not known.
     """
 
@@ -64,24 +64,26 @@ class PastTurn:
 
 
 class History(NamedTuple):
-    """The model's inputs: past float32 [TURNS, WIDTH], marks float32 [TURNS, MARKS], step float32 [1]."""
+    """The model's inputs: past float32 [TURNS, width], marks float32 [TURNS, MARKS], step float32 [1]."""
 
     past: Vector
     marks: Vector
     step: Vector
 
 
-def history(turns: Sequence[PastTurn], step: int) -> History:
+def history(turns: Sequence[PastTurn], step: int, width: int = WIDTH) -> History:
     """Describe what was before; `step` is the number of the person's present turn, from 0.
 
+    A vector that is not `width` wide is of another encoder than the present one, and not known.
+
     Raises:
-        ValueError: an unknown emotion or strategy, or a vector of another size.
+        ValueError: an unknown emotion or strategy.
     """
-    past, marks = np.zeros((TURNS, WIDTH), np.float32), np.zeros((TURNS, MARKS), np.float32)
+    past, marks = np.zeros((TURNS, width), np.float32), np.zeros((TURNS, MARKS), np.float32)
     kept = turns[-TURNS:]
     for place, turn in enumerate(kept, TURNS - len(kept)):
         marks[place, (OWN if turn.own else OTHERS) - 1] = 1
-        if turn.vector is not None:
+        if turn.vector is not None and len(turn.vector) == width:
             past[place] = turn.vector
         for label, probability in turn.felt.items():
             if label not in EMOTIONS:

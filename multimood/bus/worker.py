@@ -63,6 +63,10 @@ class Worker:
     `build` makes the processor once the bus is there; `checks` are asked by /readyz beside the worker's own. `holds`
     counts the records that wait for something outside of this process: having no others is no stall.
 
+    `fits` tells whether what the service depends on is what it was made for. It is asked before the first record is
+    taken and, while it gives False because that cannot be told yet, again and again beside the work, and until it has
+    given True the worker is not ready. A ConfigurationError from it ends the worker.
+
     All inputs' records of one partition number come to the same worker, whatever workers come and go.
     """
 
@@ -74,6 +78,7 @@ class Worker:
         *,
         settings: WorkerSettings | None = None,
         checks: Mapping[str, Callable[[], Awaitable[bool]]] | None = None,
+        fits: Callable[[], Awaitable[bool]] | None = None,
         on_stop: Sequence[Callable[[], Awaitable[None]]] = (),
         holds: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -87,10 +92,13 @@ class Worker:
         bus = Bus(outbox.emit, outbox.dead_letter, self._crash, outbox.emit_all, self._tail.reachable)
         self.processor = build(bus)
         self._checks = dict(checks or {})
+        self._fits = fits
+        self._is_fit = fits is None
         self._on_stop = on_stop
         self._holds = holds
         self._stop = asyncio.Event()
         self._failed = asyncio.Event()
+        self._code = 0
         self._draining = False
         self._reading_back = asyncio.Lock()
         self._recovered: set[tuple[int, int]] = set()
@@ -150,25 +158,43 @@ class Worker:
         for task in waits:
             task.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
-        code = 1 if self._failed.is_set() else 0
-        last_resort = end_within(self.settings.drain_s + STOP_S, code)
+        last_resort = end_within(self.settings.drain_s + STOP_S, self._code)
         await self._shut_down()
         last_resort.cancel()
-        return code
+        return self._code
 
     def _crash(self, error: BaseException) -> None:
-        if not self._failed.is_set():
+        if self._failed.is_set():
+            return
+        if isinstance(error, ConfigurationError):
+            logger.critical("this worker cannot work as it is set up", extra={"code": error.code, "reason": str(error)})
+            self._code = 2
+        else:
             logger.critical("this worker cannot go on; ending so that its partitions move", exc_info=error)
-            self._failed.set()
+            self._code = 1
+        self._failed.set()
 
     async def _start(self) -> None:
         try:
             await self._connect()
+            await self._look()
             await self._app.start()
+            logger.info("working", extra={"topics": [topic.name for topic in self.inputs]})
+            await self._look_again()
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not go on unnoticed
             self._crash(error)
-        else:
-            logger.info("working", extra={"topics": [topic.name for topic in self.inputs]})
+
+    async def _look(self) -> None:
+        if self._fits is not None:
+            self._is_fit = await self._fits()
+
+    async def _look_again(self) -> None:
+        """What was away at the start is looked at when it comes; until then records wait or go on without, as ever."""
+        pause = PAUSE_S
+        while not self._is_fit:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+            await self._look()
 
     async def _connect(self) -> None:
         """Wait for the broker and its topics: they may come up after us.
@@ -316,6 +342,8 @@ class Worker:
             "taken_over": not self._owed,
             "not_draining": not self._draining,
         }
+        if self._fits is not None:
+            checks["fits"] = self._is_fit
         for name, check in self._checks.items():
             try:
                 checks[name] = await asyncio.wait_for(check(), 3)

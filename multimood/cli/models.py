@@ -1,6 +1,7 @@
 """`multimood models`: which models are here, whether they are what this version ships, and what their cards say."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,14 +13,19 @@ from rich.table import Table
 
 from multimood.cli.explained import explained
 from multimood.errors import NotFoundError
+from multimood.hub.config import LAST, HubModel, Modality, settings_of, vector_width
 from multimood.local.places import checkout
 from multimood.models import Found, Model, State, look, manifest, recorded
 from multimood.models.shipped import FILE, dump
+from multimood.perception.widths import WidthSettings
 
 app = typer.Typer(no_args_is_help=True, help="The models: their files, hashes, licences and cards.")
 
 NameArgument = Annotated[str, typer.Argument(help="A model's name, as `multimood models ls` gives it.")]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write it there, too, for programs.")]
+REMEDY: Final = (
+    "models of a hub need torch and transformers: run `make train-env`, then `.venv-train/bin/multimood models use ...`"
+)
 WORST: Final[Sequence[State]] = ("missing", "changed", "ok")
 
 
@@ -66,6 +72,51 @@ def record(name: NameArgument) -> None:
     """Take a model's files as they are here for those of this version: after training, or with a model of your own."""
     with explained():
         record_model(name)
+
+
+@app.command("use")
+def use(
+    modality: Annotated[Modality, typer.Argument(help="What it embeds.")],
+    source: Annotated[str, typer.Argument(metavar="NAME_OR_PATH", help="A model's name on the hub, or its folder.")],
+    *,
+    revision: Annotated[str, typer.Option("--revision", help="Commit or tag; without it the newest is taken.")] = "",
+    pooling: Annotated[str, typer.Option("--pooling", help="mean; text: cls, last, pooler; audio: mean_std, cls, "
+                                         "pooler; video: cls, pooler.")] = "mean",
+    normalize: Annotated[bool | None, typer.Option(help="Vectors of length 1; by default of text.")] = None,
+    layer: Annotated[int, typer.Option("--layer", help="Of audio: which layer is read, from 0; -1: the last.")] = LAST,
+    faces: Annotated[str, typer.Option("--faces", help="Of video: the model on Triton that finds the face to look at; "
+                                       '"none": frames are looked at whole.')] = "video_encoder",
+    dtype: Annotated[str, typer.Option("--dtype", help="Of the weights: float32, bfloat16 or float16.")] = "float32",
+    name: Annotated[str, typer.Option("--name", help="Of the model on Triton; by default text_hub, ...")] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="The Triton repository; by default the checkout's.")] = None,
+    environment: Annotated[str, typer.Option("--environment", help='Python environment that runs it; "none": '
+                                             "Triton's own has torch and transformers.")] = sys.prefix,
+) -> None:  # fmt: skip
+    """Write a Triton model folder for a model of a hub, to serve in place of a shipped encoder."""
+    with explained(REMEDY):
+        from multimood.hub import writing  # noqa: PLC0415 - see REMEDY
+
+        wanted = HubModel(
+            modality,
+            source,
+            revision,
+            pooling,
+            name or f"{modality}_hub",
+            faces="" if faces == "none" or modality != "video" else faces,
+            normalize=modality == "text" if normalize is None else normalize,
+            layer=layer,
+            environment=None if environment == "none" else Path(environment).absolute(),
+        )
+        repository = out or checkout() / "triton_models"
+        taken, widths = writing.write(wanted, repository, dtype)
+    folder = repository / taken.name
+    typer.echo(f"{folder}: {taken.source} {taken.revision}".rstrip())
+    typer.echo("for all services:")
+    for variable, value in settings_of(taken, widths, folder).items():
+        typer.echo(f"  {variable}={value}")
+    width, shipped = vector_width(modality, widths), getattr(WidthSettings(), modality)
+    anew = "its vectors are of another model" if width == shipped else f"it takes {shipped} numbers, these are {width}"
+    typer.echo(f"the fusion model must be trained anew for {modality}: {anew} (docs/bring-your-own.md)")
 
 
 def record_model(name: str) -> None:

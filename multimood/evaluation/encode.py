@@ -142,7 +142,7 @@ class Encoders:
 
     async def _sound(self, path: Path) -> Vector:
         wave = await self._decoders.wave(await asyncio.to_thread(path.read_bytes))
-        question = await asyncio.to_thread(sound_question, wave)
+        question = await asyncio.to_thread(sound_question, wave, self._audio.input)
         return sound_vector(await self._served.ask(self._audio.model, question))
 
     async def _clip(self, path: Path) -> Vector | None:

@@ -11,7 +11,7 @@ from multimood.errors import DeadlineExceededError, MultimoodError, UnavailableE
 from multimood.inference.errors import DeadModelError, stream_failure, translated
 from multimood.inference.metrics import Call
 from multimood.inference.streaming import FAILED_END_S, end_stream, open_stream
-from multimood.inference.tensors import Arrays, Inference, Tensors, request_tensors, response
+from multimood.inference.tensors import Arrays, Inference, Signature, Tensors, declared, request_tensors, response
 from multimood.settings import TritonSettings
 
 PAUSES_S: Final = (0.05, 0.2, 0.8)
@@ -99,10 +99,24 @@ class InferenceClient:
         """Tell whether the server takes requests now."""
         try:
             async with asyncio.timeout(READY_WITHIN_S):
-                with translated(self._whom("the server")):
+                with translated(self.whom("the server")):
                     return bool(await self._connected().is_server_ready(client_timeout=READY_WITHIN_S))
         except (MultimoodError, TimeoutError):
             return False
+
+    async def signature(self, model: str) -> Signature:
+        """What the model declares to take and to give; asked once, within two seconds."""
+        try:
+            async with asyncio.timeout(READY_WITHIN_S):
+                with translated(self.whom(model)):
+                    client = self._connected()
+                    return declared(await client.get_model_metadata(model, client_timeout=READY_WITHIN_S))
+        except TimeoutError:
+            raise self._late(model, READY_WITHIN_S) from None
+
+    def whom(self, model: str) -> str:
+        """How errors name a model."""
+        return f"{model} on {self._settings.url}"
 
     async def close(self) -> None:
         """Drop the connection; calls on their way fail with UnavailableError."""
@@ -123,7 +137,7 @@ class InferenceClient:
     async def _attempt(self, model: str, tensors: Tensors, call: Call, due: float) -> Inference:
         await self._take_turn(model, call, due)
         try:
-            with translated(self._whom(model)):
+            with translated(self.whom(model)):
                 left_s = max(due - _now(), 0.001)  # told to the server, which then drops what is late, too
                 return response(await self._connected().infer(model, tensors, client_timeout=left_s))
         finally:
@@ -148,7 +162,7 @@ class InferenceClient:
         limit_s = self._left(due)
         try:
             async with asyncio.timeout(limit_s):
-                with translated(self._whom(model)):
+                with translated(self.whom(model)):
                     result, error = await anext(responses)
         except StopAsyncIteration:
             return None
@@ -156,7 +170,7 @@ class InferenceClient:
             raise self._late(model, None if due else limit_s) from None
         if error is not None:
             await end_stream(responses, FAILED_END_S)
-            raise stream_failure(str(error.message()), self._whom(model))
+            raise stream_failure(str(error.message()), self.whom(model))
         return response(result)
 
     def _connected(self) -> Any:
@@ -172,12 +186,9 @@ class InferenceClient:
     def _left(self, due: float | None) -> float:
         return self._settings.deadline_s if due is None else max(due - _now(), 0.0)
 
-    def _whom(self, model: str) -> str:
-        return f"{model} on {self._settings.url}"
-
     def _late(self, model: str, limit_s: float | None) -> DeadlineExceededError:
         limit = "the call's deadline" if limit_s is None else f"{limit_s:.2g} s"
-        return DeadlineExceededError(f"{self._whom(model)} did not answer within {limit}")
+        return DeadlineExceededError(f"{self.whom(model)} did not answer within {limit}")
 
 
 def _now() -> float:

@@ -24,6 +24,35 @@ class Inference:
     """The version folder it came from, such as "1"."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or output as a model declares it: `datatype` in Triton's words, such as "FP32"; -1 for any size."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.datatype} {list(self.shape)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a model takes and gives, the batch dimension with it."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+def declared(metadata: Any) -> Signature:
+    """Read a model's metadata, the server's message of that name."""
+    inputs, outputs = (
+        tuple(Tensor(one.name, one.datatype, tuple(one.shape)) for one in tensors)
+        for tensors in (metadata.inputs, metadata.outputs)
+    )
+    return Signature(inputs, outputs)
+
+
 def request_tensors(model: str, inputs: Arrays) -> Tensors:
     """Make the tensors of a request. Raises InferenceError for a dtype that has no counterpart in Triton."""
     tensors = []

@@ -14,6 +14,8 @@ Frames = NDArray[np.uint8]
 
 SIZE: Final = 448
 """Of the squares that the face detector takes, in pixels."""
+FACE: Final = 5
+"""Numbers that say where a face is: its centre, width and height as shares of the square's side, and a score."""
 _QUARTER_TURN: Final = 90
 
 
@@ -45,14 +47,16 @@ def sample_frames(data: bytes, limits: MediaLimits, fps: float = 4.0, size: int 
 
 
 def pool(
-    face: NDArray[np.float32], features: NDArray[np.float32], probabilities: NDArray[np.float32]
+    face: NDArray[np.float32], features: NDArray[np.float32], probabilities: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.float32], int] | None:
-    """One vector for a clip from `video_encoder`'s rows: face [n, 5], features [n, 256], probabilities [n, 7].
+    """One vector for a clip from the encoder's rows: face [n, 5], features [n, d], probabilities [n, 7] if it has any.
 
-    Returns mean and standard deviation over the frames in which a face was found (float32 [512]) and their number, or
+    Returns mean and standard deviation over the frames in which a face was found (float32 [2 d]) and their number, or
     None when there is none. A row with a value that is not finite counts as no face.
     """
-    found = (face[:, 4] > 0) & np.isfinite(features).all(axis=1) & np.isfinite(probabilities).all(axis=1)
+    found = (face[:, 4] > 0) & np.isfinite(features).all(axis=1)
+    if probabilities is not None:
+        found &= np.isfinite(probabilities).all(axis=1)
     if not found.any():
         return None
     rows = features[found]

@@ -25,16 +25,16 @@ MOST_EARLY: Final = 8
 """Answers that are kept until their utterance comes: a person in a crisis may write on before we have caught up."""
 
 
-def history_of(state: pb.Conversation | None) -> History:
+def history_of(state: pb.Conversation | None, width: int = WIDTH) -> History:
     """What the fusion model is told of the turns before the one at hand.
 
     Labels that this version does not know, numbers that are no probability, and vectors of another encoder's width or
     with a number that is none count as not known.
     """
     if state is None:
-        return history((), 0)
+        return history((), 0, width)
     spoken, _ = _spoken(state.turns)
-    return history([_past(turn) for turn in spoken], state.steps)
+    return history([_past(turn) for turn in spoken], state.steps, width)
 
 
 def packed(vector: NDArray[np.float32]) -> bytes:
@@ -53,7 +53,7 @@ def _past(turn: pb.Turn) -> PastTurn:
 
 
 def _unpacked(vector: bytes) -> NDArray[np.float32] | None:
-    if len(vector) != 2 * WIDTH:
+    if not vector or len(vector) % 2:
         return None
     found = np.frombuffer(vector, "<f2").astype(np.float32)
     return found if np.isfinite(found).all() else None

@@ -21,6 +21,8 @@ MODALITIES: Final = (pb.MODALITY_TEXT, pb.MODALITY_AUDIO, pb.MODALITY_VIDEO)
 _INPUT: Final = MappingProxyType(
     {pb.MODALITY_TEXT: ("text", 384), pb.MODALITY_AUDIO: ("audio", 256), pb.MODALITY_VIDEO: ("video", 512)}
 )
+WIDTHS: Final[Mapping[pb.Modality, int]] = MappingProxyType({one: width for one, (_, width) in _INPUT.items()})
+"""Of the vectors that the shipped fusion model takes."""
 _STRATEGY: Final[Mapping[Taxonomy, tuple[str, tuple[str, ...]]]] = MappingProxyType(
     {"mesc": ("strategy_mesc", MESC_STRATEGIES), "esconv": ("strategy_esconv", ESCONV_STRATEGIES)}
 )
@@ -57,7 +59,7 @@ class Perception:
     model_version: str
 
 
-def see(features: pb.Features) -> Sight:
+def see(features: pb.Features, widths: Mapping[pb.Modality, int] = WIDTHS) -> Sight:
     """Collect the vectors that fit the model. One of another size or with a number that is none is left out."""
     vectors: dict[pb.Modality, NDArray[np.float32]] = {}
     unusable = []
@@ -66,23 +68,37 @@ def see(features: pb.Features) -> Sight:
             vector = vector_of(embedding).reshape(-1)
         except ValueError:
             vector = np.empty(0, np.float32)
-        known = _INPUT.get(embedding.modality)
-        if known is not None and len(vector) == known[1] and np.isfinite(vector).all():
+        if len(vector) == widths.get(embedding.modality) and np.isfinite(vector).all():
             vectors[embedding.modality] = vector
         else:
             unusable.append(embedding.modality)
     return Sight(vectors, tuple(unusable))
 
 
-def question(sight: Sight, history: History) -> dict[str, NDArray[np.float32]]:
+def question(
+    sight: Sight, history: History, widths: Mapping[pb.Modality, int] = WIDTHS
+) -> dict[str, NDArray[np.float32]]:
     """The model's inputs for one utterance and what was before it."""
     inputs = {
-        name: sight.vectors.get(modality, np.zeros(width, np.float32))[None]
-        for modality, (name, width) in _INPUT.items()
+        name: sight.vectors.get(modality, np.zeros(widths[modality], np.float32))[None]
+        for modality, (name, _) in _INPUT.items()
     }
     inputs["present"] = np.array([[modality in sight.vectors for modality in MODALITIES]], np.float32)
     inputs |= {name: array[None] for name, array in history._asdict().items()}
     return inputs
+
+
+def answer_shapes(taxonomy: Taxonomy) -> dict[str, tuple[int, ...]]:
+    """What is read of the model's answer: the shape of each output for one utterance, float32."""
+    name, labels = _STRATEGY[taxonomy]
+    return {
+        "emotion": (len(EMOTIONS),),
+        "modality_emotion": (len(MODALITIES), len(EMOTIONS)),
+        "intensity": (1,),
+        "stage": (len(STAGES),),
+        "system_emotion": (len(EMOTIONS),),
+        name: (len(labels),),
+    }
 
 
 def perceive(outputs: Outputs, model_version: str, sight: Sight, taxonomy: Taxonomy) -> Perception:
@@ -91,20 +107,22 @@ def perceive(outputs: Outputs, model_version: str, sight: Sight, taxonomy: Taxon
     Raises:
         UnusableAnswerError: an output is missing, of another size, not finite, or no distribution.
     """
-    each = _array(outputs, "modality_emotion", (len(MODALITIES), len(EMOTIONS)))
-    stage = _distribution(_array(outputs, "stage", (len(STAGES),)), STAGES, "stage")
+    shapes = answer_shapes(taxonomy)
+    found = {output: _array(outputs, output, shape) for output, shape in shapes.items()}
+    each = found["modality_emotion"]
+    stage = _distribution(found["stage"], STAGES, "stage")
     name, labels = _STRATEGY[taxonomy]
     return Perception(
-        emotion=_distribution(_array(outputs, "emotion", (len(EMOTIONS),)), EMOTIONS, "emotion"),
+        emotion=_distribution(found["emotion"], EMOTIONS, "emotion"),
         by_modality={
             modality: _distribution(each[place], EMOTIONS, "modality_emotion")
             for place, modality in enumerate(MODALITIES)
             if modality in sight.vectors
         },
-        intensity=float(np.clip(_array(outputs, "intensity", (1,))[0], 0, 1)),
+        intensity=float(np.clip(found["intensity"][0], 0, 1)),
         stage=max(stage, key=lambda label: stage[label]),
-        system_emotion=_distribution(_array(outputs, "system_emotion", (len(EMOTIONS),)), EMOTIONS, "system_emotion"),
-        strategy=_distribution(_array(outputs, name, (len(labels),)), labels, name),
+        system_emotion=_distribution(found["system_emotion"], EMOTIONS, "system_emotion"),
+        strategy=_distribution(found[name], labels, name),
         model_version=model_version,
     )
 

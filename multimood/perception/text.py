@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from multimood.inference.contract import ANY, Contract
+from multimood.inference.tensors import Tensor
 from multimood.media.text import TextTokenizer
+from multimood.perception.widths import WidthSettings, remedy
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -34,3 +37,13 @@ def text_vector(outputs: Arrays) -> NDArray[np.float32]:
     """The vector of one text: float32 [d]."""
     vector: NDArray[np.float32] = outputs["embedding"][0]
     return vector
+
+
+def text_contract(own: TextModelSettings, widths: WidthSettings) -> Contract:
+    """What the model must take and give."""
+    return Contract(
+        own.model,
+        [Tensor("input_ids", "INT64", (ANY, ANY)), Tensor("attention_mask", "INT64", (ANY, ANY))],
+        [Tensor("embedding", "FP32", (ANY, widths.text))],
+        remedy("MULTIMOOD_TEXT_ENCODER_MODEL", "MULTIMOOD_WIDTH_TEXT"),
+    )

@@ -1,8 +1,10 @@
 from multimood import topics
 from multimood.bus import Handler, RetryPolicy, Worker, WorkerSettings, run_worker
-from multimood.inference import InferenceClient
+from multimood.inference import Contracts, InferenceClient
 from multimood.media.apart import Decoders
 from multimood.media.limits import MediaLimits
+from multimood.perception.sound import sound_contract, transcriber_contract
+from multimood.perception.widths import WidthSettings
 from multimood.settings import StoreSettings, TritonSettings
 from multimood.store import Store
 from services.audio_encoder.encoder import SERVICE, AudioEncoder
@@ -30,6 +32,7 @@ def make(settings: WorkerSettings) -> Worker:
             retry=RetryPolicy(budget_s=own.retry_budget_s),
         ),
         settings=settings,
+        fits=Contracts(client, sound_contract(own, WidthSettings()), transcriber_contract(own.transcriber)).fit,
         checks={"triton": client.ready, "store": store.ready},
         on_stop=(client.close, store.close, decoders.close),
     )
@@ -37,4 +40,4 @@ def make(settings: WorkerSettings) -> Worker:
 
 if __name__ == "__main__":
     run_worker(SERVICE, "Embeds the sound of speech; transcribes it when no text came.", make,
-               (AudioEncoderSettings, TritonSettings, StoreSettings))  # fmt: skip
+               (AudioEncoderSettings, WidthSettings, TritonSettings, StoreSettings))  # fmt: skip

@@ -80,7 +80,7 @@ class AudioEncoder:
         )
 
     async def _embed(self, utterance: pb.Utterance, wave: Wave, clock: HopClock) -> Output:
-        question = await asyncio.to_thread(sound_question, wave)
+        question = await asyncio.to_thread(sound_question, wave, self._settings.input)
         with clock.model():
             found = await self._client.infer(self._settings.model, question)
         vector = sound_vector(found.outputs)

@@ -1,10 +1,12 @@
 import hashlib
 
 from multimood.bus import Worker, WorkerSettings, run_worker
-from multimood.inference import InferenceClient
+from multimood.inference import Contracts, InferenceClient
 from multimood.media.text import TextTokenizer
 from multimood.models import recorded
-from multimood.perception.text import TextModelSettings
+from multimood.perception.fusion_contract import fusion_contract
+from multimood.perception.text import TextModelSettings, text_contract
+from multimood.perception.widths import WidthSettings
 from multimood.settings import TritonSettings
 from services.strategist.agent import INPUTS, SERVICE, Strategist, processor
 from services.strategist.decision import Policy
@@ -26,15 +28,16 @@ def policy_of(own: StrategistSettings) -> Policy:
 
 def make(settings: WorkerSettings) -> Worker:
     """Wire the service."""
-    own, text = StrategistSettings(), TextModelSettings()
+    own, text, widths = StrategistSettings(), TextModelSettings(), WidthSettings()
     client = InferenceClient(TritonSettings())
     words = Words(client, TextTokenizer(text.tokenizer), text.model, own.recall_s)
-    strategist = Strategist(client, words, policy_of(own), own)
+    strategist = Strategist(client, words, policy_of(own), own, widths.by_modality)
     return Worker(
         SERVICE,
         INPUTS,
         lambda bus: processor(bus, strategist, own),
         settings=settings,
+        fits=Contracts(client, fusion_contract(own, widths), text_contract(text, widths)).fit,
         checks={"triton": client.ready},
         on_stop=(client.close,),
     )
@@ -42,5 +45,8 @@ def make(settings: WorkerSettings) -> Worker:
 
 if __name__ == "__main__":
     run_worker(
-        SERVICE, "Perceives, and chooses how to answer.", make, (StrategistSettings, TextModelSettings, TritonSettings)
+        SERVICE,
+        "Perceives, and chooses how to answer.",
+        make,
+        (StrategistSettings, TextModelSettings, WidthSettings, TritonSettings),
     )

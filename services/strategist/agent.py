@@ -14,7 +14,7 @@ Why in this order, and what a crash leaves behind:
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from google.protobuf.message import Message
@@ -25,7 +25,7 @@ from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import MultimoodError, UnavailableError
 from multimood.inference import InferenceClient
 from multimood.perception.conversation import after_decision, after_reply, continues, has_turn, history_of
-from multimood.perception.fusion import Perception, Sight, perceive, question, see
+from multimood.perception.fusion import WIDTHS, Perception, Sight, perceive, question, see
 from multimood.seen import SeenIds
 from multimood.telemetry import meter
 from services.strategist.decision import Kept, Policy, decide, override_of
@@ -48,7 +48,15 @@ _unusable = meter().create_counter("multimood.unusable_vectors", description="Em
 class Strategist:
     """Decides on utterances and keeps the conversations."""
 
-    def __init__(self, client: InferenceClient, words: Words, policy: Policy, settings: StrategistSettings) -> None:
+    def __init__(
+        self,
+        client: InferenceClient,
+        words: Words,
+        policy: Policy,
+        settings: StrategistSettings,
+        widths: Mapping[pb.Modality, int] = WIDTHS,
+    ) -> None:
+        self._widths = widths
         self._client = client
         self._words = words
         self._policy = policy
@@ -118,13 +126,13 @@ class Strategist:
         features, clock = event.message, HopClock.of(SERVICE, event)
         assert isinstance(features, pb.Features)
         state = self._memory.get(event.key)
-        override = override_of(features, see(features)) or pb.OVERRIDE_MODEL_UNAVAILABLE
-        return self._conclude(features, see(features), None, state, override=override, clock=clock)
+        override = override_of(features, see(features, self._widths)) or pb.OVERRIDE_MODEL_UNAVAILABLE
+        return self._conclude(features, see(features, self._widths), None, state, override=override, clock=clock)
 
     # --- steps -----------------------------------------------------------------------------------------------------
 
     def _see(self, features: pb.Features) -> Sight:
-        sight = see(features)
+        sight = see(features, self._widths)
         for embedding in features.embeddings:
             if embedding.modality in sight.unusable:
                 _unusable.add(1, {"model": embedding.model_name})
@@ -141,7 +149,9 @@ class Strategist:
     async def _ask(self, sight: Sight, state: pb.Conversation | None, deadline_s: float, clock: HopClock) -> Perception:
         with clock.model():
             found = await self._client.infer(
-                self._policy.model, question(sight, history_of(state)), deadline_s=deadline_s
+                self._policy.model,
+                question(sight, history_of(state, self._widths[pb.MODALITY_TEXT]), self._widths),
+                deadline_s=deadline_s,
             )
         return perceive(found.outputs, found.model_version, sight, self._policy.taxonomy)
 

@@ -22,6 +22,7 @@ from multimood.bus import worker as worker_module
 from multimood.bus.acks import Limits, OffsetTracker
 from multimood.bus.transport import Batch
 from multimood.contracts.v1 import events_pb2 as pb
+from multimood.errors import ConfigurationError
 from multimood.topics import Topic
 
 pytestmark = pytest.mark.unit
@@ -239,6 +240,64 @@ async def test_an_error_of_the_processor_ends_the_worker_and_what_follows_is_not
 async def test_the_processor_can_end_the_worker(worker: Worker) -> None:
     worker.processor.bus.crash(ValueError(CANARY))  # type: ignore[attr-defined]
     assert worker._failed.is_set()
+
+
+# --- what it depends on -----------------------------------------------------------------------------------------------
+
+
+class Started:
+    """In place of broker and Faust: notes what came in which order."""
+
+    def __init__(self, worker: Worker, *answers: bool | Exception) -> None:
+        self.steps: list[str] = []
+        self.answers = list(answers)
+        worker._fits, worker._is_fit = self.fits, False
+        worker._connect = self.connect  # type: ignore[method-assign]
+        worker._app.start = self.start
+
+    async def connect(self) -> None:
+        self.steps.append("connect")
+
+    async def start(self) -> None:
+        self.steps.append("start")
+
+    async def fits(self) -> bool:
+        self.steps.append("fits")
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+async def test_what_it_depends_on_is_looked_at_before_it_takes_work(worker: Worker) -> None:
+    started = Started(worker, True)
+    await worker._start()
+    assert started.steps == ["connect", "fits", "start"]
+    assert (await worker._ready())["fits"] is True
+
+
+async def test_what_is_away_is_looked_at_when_it_comes(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "PAUSE_S", 0.001)
+    started = Started(worker, False, False, True)
+    assert (await worker._ready())["fits"] is False
+    await worker._start()
+    assert started.steps == ["connect", "fits", "start", "fits", "fits"]
+    assert (await worker._ready())["fits"] is True
+    assert not worker._failed.is_set()
+
+
+@pytest.mark.parametrize("before", [[], [False]])
+async def test_the_wrong_one_ends_it_as_a_fault_of_the_set_up(
+    worker: Worker, before: list[bool], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "PAUSE_S", 0.001)
+    started = Started(worker, *before, ConfigurationError("of 9 where 8 is needed"))
+    await worker._start()
+    assert ("start" in started.steps) == bool(before)
+    assert worker._failed.is_set()
+    assert worker._code == 2
+    (record,) = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    assert (record.reason, record.exc_info) == ("of 9 where 8 is needed", None)  # type: ignore[attr-defined]
 
 
 # --- health -----------------------------------------------------------------------------------------------------------
