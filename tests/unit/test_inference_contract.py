@@ -7,7 +7,7 @@ import pytest
 
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import ConfigurationError, MultimoodError, UnavailableError
-from multimood.history import SIZE
+from multimood.history import history
 from multimood.inference import ANY, Contract, ContractError, Contracts, InferenceError, Tensor
 from multimood.inference.tensors import Signature
 from multimood.media import audio, video
@@ -113,16 +113,16 @@ def test_what_is_sent_is_what_the_contracts_say() -> None:
     sent(sound_contract(AudioModelSettings(), widths), sound_question(wave))
     sent(sound_contract(AudioModelSettings(input="wave"), widths), sound_question(wave, "wave"))
     sent(picture_contract(VideoModelSettings(), widths), picture_question(np.zeros((2, 448, 448, 3), np.uint8)))
-    sent(fusion_contract(PerceptionSettings(), widths), question(Sight(), np.zeros(SIZE, np.float32)))
+    sent(fusion_contract(PerceptionSettings(), widths), question(Sight(), history((), 0)))
     ids = np.zeros((1, 16), np.int64)
     sent(text_contract(TextModelSettings(), widths), {"input_ids": ids, "attention_mask": ids})
 
 
 def test_the_fusion_model_takes_the_widths_that_the_encoders_give() -> None:
     fusion = {one.name: one.shape[-1] for one in fusion_contract(PerceptionSettings(), WIDE).inputs}
-    assert [fusion[name] for name in ("text", "audio", "video")] == [7, 9, 10]
+    assert [fusion[name] for name in ("text", "audio", "video", "past")] == [7, 9, 10, 7]
     assert text_contract(TextModelSettings(), WIDE).outputs[0].shape[-1] == 7
-    assert sound_contract(AudioModelSettings(), WIDE).outputs[0].shape == (ANY, 2, 9)
+    assert sound_contract(AudioModelSettings(), WIDE).outputs[0].shape == (ANY, 9)
     assert picture_contract(VideoModelSettings(), WIDE).outputs[1].shape == (ANY, 5)
 
 
@@ -137,9 +137,10 @@ def test_vectors_of_the_widths_that_are_set_are_seen_and_asked_with() -> None:
     features = pb.Features(embeddings=[pb.Embedding(modality=pb.MODALITY_TEXT, vector=vector.tobytes(), shape=[7])])
     assert see(features).unusable == (pb.MODALITY_TEXT,)
     sight = see(features, WIDE.by_modality)
-    asked = question(sight, np.zeros(SIZE, np.float32), WIDE.by_modality)
+    asked = question(sight, history((), 0, WIDE.text), WIDE.by_modality)
     assert asked["text"].tolist() == [vector.tolist()]
     assert (asked["audio"].shape, asked["present"].tolist()) == ((1, 9), [[1, 0, 0]])
+    assert asked["past"].shape == (1, 12, 7)
 
 
 def test_the_taxonomy_decides_which_strategies_are_read() -> None:
