@@ -1,6 +1,6 @@
 # Everything a person does with this project. `make` lists it; nothing but git and make has to be installed first.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick lint types chaos fuzz backlog results protos lock train-env bench-env bench clean
+.PHONY: help setup demo test test-training quick lint types chaos fuzz backlog results protos lock train-env bench-env bench clean
 SHELL := /bin/bash
 QUICK ?= --quick
 PY := .venv/bin/python
@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## fetch and build what everything else needs (no-op when nothing changed)
 	@tools/setup.sh
@@ -48,6 +48,11 @@ protos: setup ## generate multimood/contracts from protos/
 
 train-env: setup ## make .venv-train for `.venv-train/bin/multimood train ...` (several GB: torch)
 	@tools/train-env.sh
+
+test-training: train-env ## the tests that need torch: training, models of a hub
+	@.venv-train/bin/python -m pytest -v tests/unit/test_fusion_training.py tests/unit/test_voice_training.py tests/unit/test_face_training.py \
+	  tests/unit/test_hub_encoder.py tests/integration/test_text_training.py
+	@$(PY) -m pytest -v tests/integration/test_hub.py
 
 chaos: setup ## kill, freeze and cut off parts at random while utterances flow: KILLS=n REPORT=file.json
 	@$(PY) -m benchmarks.chaos --kills $(or $(KILLS),20) $(if $(REPORT),--report $(REPORT))
