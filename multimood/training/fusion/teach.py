@@ -263,7 +263,9 @@ def teach(lesson: Lesson, parts: Parts, shape: Shape, recipe: Recipe, *, seed: i
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate * min(1.0, step / recipe.warm_up) * (1 + math.cos(math.pi * step / steps)) / 2
             told = lesson.told(batch, recipe, chance)
-            loss = lesson.loss(batch, network(told.text, told.here, told.past, told.marks, told.step), recipe)
+            with torch.autocast("cpu", torch.bfloat16):
+                said = network(told.text, told.here, told.past, told.marks, told.step)
+            loss = lesson.loss(batch, {name: value.float() for name, value in said.items()}, recipe)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0 * math.sqrt(shape.members))
