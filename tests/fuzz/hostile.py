@@ -14,6 +14,7 @@ from google.protobuf.message import EncodeError, Message
 from multimood import topics
 from multimood.bus.envelope import encode_headers, output
 from multimood.contracts.v1 import events_pb2 as pb
+from multimood.perception.conversation import packed
 from multimood.topics import Topic, key_of
 
 TEXT, AUDIO, VIDEO = pb.MODALITY_TEXT, pb.MODALITY_AUDIO, pb.MODALITY_VIDEO
@@ -76,10 +77,12 @@ def _features(said: pb.Context) -> pb.Features:
 
 
 def _conversation(said: pb.Context) -> pb.Conversation:
-    return pb.Conversation(
-        context=said, turns=sample.decision(said).dialogue, steps=3, emotion=sample.distribution(joy=0.5, fear=0.5),
-        strategy="restatement", revision=7,
-    )  # fmt: skip
+    made = pb.Conversation(context=said, turns=sample.decision(said).dialogue, steps=3, revision=7)
+    for turn in made.turns:
+        turn.vector = packed(world.vector_of(turn.text))
+        if turn.role == pb.ROLE_USER:
+            turn.emotion.extend(sample.distribution(joy=0.5, fear=0.5))
+    return made
 
 
 HONEST: dict[str, Callable[[pb.Context, random.Random], Message]] = {

@@ -145,7 +145,7 @@ def test_a_face_that_was_found_at_two_sizes_counts_once() -> None:
     from multimood.training.fusion.corpora import Samples
 
     samples = Samples("fer2013", ("a", "b", "c"), np.array(KNOWN[:3]), np.array(["a", "b", "c"]),
-                      np.zeros(3, np.bool_), np.full(3, -1))  # fmt: skip
+                      np.zeros(3, np.bool_))  # fmt: skip
     seen = np.full((2, 3, 4), np.nan, np.float32)
     seen[0, 0], seen[1, 0], seen[1, 1] = 1, 2, 3
     pool = every_size(samples, seen)

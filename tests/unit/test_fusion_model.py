@@ -154,6 +154,12 @@ def data(tmp_path: Path) -> Path:
     dialog = [{"speaker": "usr", "text": f"u{n}"} if n % 2 else asked for n in range(1, 13)]
     survey = {"seeker": {"initial_emotion_intensity": "5", "final_emotion_intensity": "2"}}
     write_lines(tmp_path / "dialogue" / "esconv.jsonl", [{"split": "valid", "survey_score": survey, "dialog": dialog}])
+    context = [("seeker", "a"), ("supporter", "b"), ("seeker", "c")]
+    one = {
+        "id": 7, "split": "train", "emotion": "The seeker feels anxious.", "strategy": "Specify", "response": "What?",
+        "dialog": [{"speaker": who, "content": text} for who, text in context],
+    }  # fmt: skip
+    write_lines(tmp_path / "dialogue" / "escot.jsonl", [one])
     sounds = [{"path": f"p{n}", "label": "fear", "speaker": f"s{n}", "split": "test"} for n in range(6)]
     for corpus in ("emodb", "nemo"):
         write_table(tmp_path / "audio" / corpus / "manifest.csv", sounds)
@@ -186,7 +192,7 @@ def test_a_corpus_without_a_validation_part_holds_speakers_back(data: Path) -> N
 
 
 def test_dialogues_are_read_by_each_protocol(data: Path) -> None:
-    pairs, single, esconv, *scenes = read_dialogues(data)
+    pairs, single, esconv, escot, *scenes = read_dialogues(data)
     assert [turn.text for turn in pairs.turns] == ["hello", "one two", "why so", "three"]
     assert [turn.text for turn in single.turns] == ["hello", "one", "two", "why", "so", "three"]
     assert (pairs.corpus, single.corpus, single.protocol) == ("mesc", "mesc", "mesc+")
@@ -195,6 +201,9 @@ def test_dialogues_are_read_by_each_protocol(data: Path) -> None:
     assert MESC_STRATEGIES[therapist.strategy] == "open question", "and does what its first one does"
     assert EMOTIONS[therapist.system_emotion] == "neutral"
     assert esconv.held
+    assert [turn.text for turn in escot.turns] == ["a", "b", "c", "What?"]
+    assert EMOTIONS[escot.turns[2].emotion] == "fear"
+    assert ESCONV_STRATEGIES[escot.turns[3].strategy] == "question"
     assert [scene.held for scene in scenes] == [False, True, False, True]
     assert [turn.emotion >= 0 for turn in scenes[1].turns] == [False], "what has no label is said all the same"
 

@@ -36,8 +36,7 @@ def corpus(name: str, chance: np.random.Generator, speakers: int) -> tuple[Sampl
     raw[:, 10] += 3 * strong
     groups = np.array([f"{name} {one}" for one in speaker])
     return (
-        Samples(name, tuple(f"{name} {n}" for n in range(len(labels))), labels, groups, speaker == 0,
-                np.full(len(labels), -1)),
+        Samples(name, tuple(f"{name} {n}" for n in range(len(labels))), labels, groups, speaker == 0),
         raw.astype(np.float32), strong if name == "ravdess" else np.full(len(labels), -1),
     )  # fmt: skip
 
