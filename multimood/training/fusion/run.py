@@ -25,6 +25,9 @@ from multimood.training.fusion.shape import HEADS, Shape
 from multimood.training.fusion.teach import Lesson, Parts, Recipe
 from multimood.training.heads import softmax
 from multimood.training.runs import Run, digest
+from multimood.training.text.learn import Recipe as TextRecipe
+from multimood.training.text.learn import split
+from multimood.training.text.utterances import read_utterances
 from multimood.training.video.face import read_face
 
 OUT: Final = Path("triton_models/fusion")
@@ -58,7 +61,7 @@ def train(
     report("words by themselves: cross-validation")
     words = modalities.words_alone(dialogues, {text: place for place, text in enumerate(texts)}, vectors, seed)
     lesson = Lesson(moments, vectors, modalities.felt_in(words, vectors))
-    parts = _split(moments, recipe.apart, seed)
+    parts = _split(moments, _apart(data, moments, recipe.apart, seed))
     report(f"{len(parts.taught):,} moments teach, {len(parts.apart):,} say when to stop")
     network = teach.teach(lesson, parts, shape, recipe, seed=seed, run=run)
     degrees = _degrees(lesson, parts.apart, teach.say(network, lesson, parts.apart))
@@ -99,11 +102,22 @@ def train(
     return metrics
 
 
-def _split(moments: Moments, share: float, seed: int) -> Parts:
+def _apart(data: Path, moments: Moments, share: float, seed: int) -> set[str]:
+    """The dialogues that say when to stop: those that did so for the text encoder (with the same seed).
+
+    Its vectors of what it was taught on are better than they will ever be of what people say. Of corpora that taught it
+    nothing a share is drawn.
+    """
+    rows = read_utterances(data, seed)
+    chosen = {rows[place].dialogue for place in split(rows, TextRecipe().apart, seed).apart}
+    strange = ~np.isin([name.rstrip("+") for name in moments.protocol], list({row.corpus for row in rows}))
+    others = np.unique(moments.group[strange & ~moments.held])
+    return chosen | set(np.random.default_rng(seed).permutation(others)[: round(len(others) * share)])
+
+
+def _split(moments: Moments, names: set[str]) -> Parts:
     """Whole dialogues teach, or say when to stop."""
-    names = np.unique(moments.group[~moments.held])
-    chosen = set(np.random.default_rng(seed).permutation(names)[: round(len(names) * share)])
-    apart = np.array([name in chosen for name in moments.group])
+    apart = np.isin(moments.group, list(names))
     return Parts(np.flatnonzero(~moments.held & ~apart).tolist(), np.flatnonzero(~moments.held & apart).tolist())
 
 

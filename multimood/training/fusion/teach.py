@@ -35,9 +35,9 @@ class Recipe:
 
     epochs: int = 6
     batch: int = 96
-    rate: float = 1e-3
+    rate: float = 7e-4
     decay: float = 0.02
-    dropout: float = 0.3
+    dropout: float = 0.4
     warm_up: int = 200
     forgotten: float = 0.3
     """Of the moments: the dialogue begins later than it did."""
@@ -45,7 +45,7 @@ class Recipe:
     undone: float = 0.5
     wordless: float = 0.1
     """Of the moments with an utterance: its words are missing."""
-    apart: float = 0.07
+    apart: float = 0.05
     patience: int = 2
     intensity: float = 3.0
     """Weight of the intensity's squared error."""

@@ -29,6 +29,12 @@ class Utterance:
     group: str
     held: bool
 
+    @property
+    def dialogue(self) -> str:
+        """The training dialogue it is of, by the name that the fusion model's training has for it."""
+        corpus, name, *_ = self.group.split(" ")
+        return {"mesc": name, "esconv": f"esconv_{name}"}.get(corpus, f"{corpus}_train_{name}")
+
 
 def read_utterances(data: Path, seed: int) -> list[Utterance]:
     """Feelings of MELD, GoEmotions, DailyDialog and MESC's clients; acts of MESC's therapists and ESConv's supporters.
