@@ -27,15 +27,15 @@ def look(dialogues: Sequence[Sequence[Seen]], head: UnitsHead | None = None) -> 
     return [tuple(_looked(seen, known, head) for seen in dialogue) for dialogue in dialogues]
 
 
-def with_face(emotion: Mapping[str, float] | None, face: FaceEvidence) -> dict[str, float]:
-    """The person's emotion by the served model (None: it had nothing to go by) and by the face, over EMOTIONS.
+def with_face(voice: Mapping[str, float] | None, face: FaceEvidence) -> dict[str, float]:
+    """The person's emotion by what the served model says of the voice alone (None: there is none) and by the face.
 
     A log-linear opinion pool (Genest and Zidek 1986) whose weights come with the heads (`multimood train video`).
     """
     total = np.log(np.array([face.shares.get(label, 0.0) for label in EMOTIONS]) + LEAST)
-    if emotion is not None:
+    if voice is not None:
         rule = shipped().rule if face.is_ours else shipped().rule_of_shares
-        heard = np.log(np.array([emotion.get(label, 0.0) for label in EMOTIONS]) + LEAST)
+        heard = np.log(np.array([voice.get(label, 0.0) for label in EMOTIONS]) + LEAST)
         total = rule.face * total + rule.voice * heard
     return {label: float(share) for label, share in zip(EMOTIONS, softmax(total), strict=True)}
 

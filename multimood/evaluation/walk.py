@@ -90,7 +90,8 @@ async def _moment(
     }
     perception = await ask(Sight(shown), state)
     if person.face is not None and "video" in allowed:
-        perception = replace(perception, emotion=with_face(perception.emotion if shown else None, person.face))
+        heard = perception.by_modality.get(pb.MODALITY_AUDIO)
+        perception = replace(perception, emotion=with_face(heard, person.face))
     return Moment(perception, encoded.modalities(person), state, person)
 
 

@@ -70,7 +70,7 @@ def test_esconv(measure: Measure, labelled_data: Path, tmp_path: Path) -> None:
     result = measure("esconv", lines(tmp_path / "esconv.jsonl", rows))
     score = full(result, "strategy")
     assert score["n"] > 2_000
-    assert score["accuracy"] > score["majority"]["accuracy"] + 0.05
+    assert score["accuracy"] > score["majority"]["accuracy"] + 0.1
     assert result.ratings["intensity"]["full"]["n"] == 195
 
 
@@ -87,7 +87,7 @@ def test_meld(measure: Measure, labelled_data: Path, tmp_path: Path) -> None:
     result = measure("meld", table(tmp_path / "meld.csv", [{name: row[name] for name in kept} for row in rows]))
     score = full(result)
     assert score["n"] == 300
-    assert score["weighted_f1"] > score["majority"]["weighted_f1"] + 0.1
+    assert score["weighted_f1"] > score["majority"]["weighted_f1"] + 0.2
     assert score["macro_f1"] > result.tasks["user_emotion"]["none"]["macro_f1"]
 
 
@@ -99,7 +99,7 @@ def speech(data: Path, tmp_path: Path, corpus: str, keep: Callable[[dict], bool]
     return table(tmp_path / "manifest.csv", [{name: row[name] for name in kept} for row in rows])
 
 
-@pytest.mark.parametrize(("corpus", "least"), [("ravdess", 0.4), ("emodb", 0.5), ("nemo", 0.3)])
+@pytest.mark.parametrize(("corpus", "least"), [("ravdess", 0.5), ("emodb", 0.6), ("nemo", 0.35)])
 def test_voices(measure: Measure, labelled_data: Path, tmp_path: Path, corpus: str, least: float) -> None:
     held = {"emodb": {"emodb_10", "emodb_15"}, "nemo": {"nemo_KD0", "nemo_MP0"}}.get(corpus)
     file = speech(
@@ -126,7 +126,7 @@ def test_voice_and_face_are_better_than_either(measure: Measure, labelled_data: 
     by_mask = result.tasks["user_emotion"]
     assert list(by_mask) == ["full", "audio", "video", "audio+video"]
     assert by_mask["full"]["uar"] == by_mask["audio+video"]["uar"]
-    assert by_mask["full"]["uar"] > max(by_mask[one]["uar"] for one in ("audio", "video")) - 0.02
+    assert by_mask["full"]["uar"] > max(by_mask[one]["uar"] for one in ("audio", "video"))
 
 
 def test_empathy(measure: Measure, labelled_data: Path, tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ Floats = NDArray[np.float32]
 
 SHUT: Final = -1e4
 LOOKED_AT: Final = 512
+FEWEST: Final = 20
+"""Rows of which a score says something."""
 CHOSEN_BY: Final = ("emotion", "strategy_mesc", "strategy_esconv")
 _NEIGHBOURS: Final = 20
 
@@ -190,6 +192,8 @@ def scores(lesson: Lesson, rows: Sequence[int], said: Mapping[str, Floats]) -> d
         logits = said[name] + (lesson.shut(rows).numpy() if name == "emotion" else 0)
         for protocol in sorted(set(kind[labels >= 0])):
             here = (kind == protocol) & (labels >= 0)
+            if here.sum() < FEWEST:
+                continue
             truth, answer = labels[here], logits[here].argmax(1)
             usual = int(np.bincount(truth).argmax())
             found[f"{name} {protocol}"] = {
