@@ -119,25 +119,6 @@ def _key(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:_KEY]
 
 
-def embed_sounds(places: Places, root: Path, paths: Sequence[str], report: Report) -> Floats:
-    """Embed speech files as the audio encoder that is served does: float32 [n, 256].
-
-    Raises:
-        NotFoundError: the graph or a file is not there.
-    """
-    graph = places.graph("audio_encoder")
-
-    def make() -> Floats:
-        session, limits = open_graph(graph), MediaLimits()
-        found = []
-        for path in _told(_batches(paths, 1), len(paths), "sounds embedded", report):
-            wave = audio.decode(_there(root / path[0]).read_bytes(), limits)
-            found.append(session.run(["embedding"], {"mel": audio.log_mel(wave)})[0][0])
-        return np.stack(found).astype(np.float32)
-
-    return _cached(places, "audio", (graph,), paths, make)
-
-
 def raw_sounds(places: Places, root: Path, paths: Sequence[str], speed: float = 1.0) -> Floats:
     """What the audio encoder has before its adapter, of speech files played at some speed: float32 [n, 3072].
 

@@ -13,9 +13,7 @@ from multimood.training.fusion.corpora import Samples
 from multimood.training.heads import Floats, Network, Recipe, Task, fit_hidden, fit_linear, softmax, standard
 
 FOLDS: Final = 4
-TEXT_RECIPE: Final = Recipe(hidden=512, epochs=20, dropout=0.6)
 FACE_RECIPE: Final = Recipe(hidden=128, epochs=20, dropout=0.5)
-STRENGTHS: Final = (1e-3, 3e-3, 1e-2, 3e-2)
 FARTHEST: Final = 4.0
 """Standard deviations from the mean up to which an input is believed."""
 SHUT: Final = np.float32(-30.0)
@@ -94,33 +92,12 @@ def fit_strength(strength: float) -> Fit:
     return lambda x, task: fit_linear(x, task, strength)
 
 
-def choose_strength(pooled: Pool, folds: NDArray[np.int64]) -> float:
-    """The linear head's strength with the least cross-entropy on groups it did not see, inside the training part."""
-
-    def entropy(strength: float) -> float:
-        networks = unseen_networks(pooled, fit_strength(strength), folds)
-        return _entropy(unseen_logits(networks, pooled.x, folds), pooled, folds >= 0, 1.0)
-
-    return min(STRENGTHS, key=entropy)
-
-
 def temperature(logits: Floats, pooled: Pool, rows: NDArray[np.bool_]) -> float:
     """What to divide logits by so that they are as sure as they are right (Guo et al., ICML 2017, section 4.2)."""
     found = minimize_scalar(
         lambda log: _entropy(logits, pooled, rows, float(np.exp(log))), bounds=(-1.5, 3.0), method="bounded"
     )
     return float(np.exp(found.x))
-
-
-def of_other_corpora(pooled: Pool, fit: Fit) -> Floats:
-    """Logits of every training row by a network trained on the other corpora only: how it fares among strangers."""
-    logits = np.zeros((len(pooled.x), pooled.task.size), np.float32)
-    for corpus in np.unique(pooled.corpus):
-        seen = (pooled.corpus != corpus) & ~pooled.held
-        logits[pooled.corpus == corpus] = fit(pooled.x[seen], pooled.task.rows(seen)).logits(
-            pooled.x[pooled.corpus == corpus]
-        )
-    return logits
 
 
 def closed(network: Network, unknown: Sequence[str]) -> Network:
