@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 Floats = NDArray[np.float32]
 _HIDDEN: float = -1e9
 _STILL = 1e-5
-_FREE = 0.01
 _BATCH = 256
 _WARM_UP = 200
 _BETA = (0.9, 0.999)
@@ -76,38 +74,6 @@ def standard(x: Floats) -> tuple[Floats, Floats]:
     spread = x.std(axis=0)
     factor = np.where(spread > _STILL, 1 / np.maximum(spread, _STILL), 0).astype(np.float32)
     return x.mean(axis=0), factor
-
-
-def fit_linear(x: Floats, task: Task, strength: float, free: int = 0) -> Network:
-    """Softmax regression with an L2 penalty of 1 / (2 strength), on standardised inputs; the scaling is folded in.
-
-    The last `free` inputs are few and each means something: their penalty is a hundredth.
-    """
-    mean, factor = standard(x)
-    z = ((x - mean) * factor).astype(np.float64)
-    width, size = z.shape[1], task.size
-    shut = np.where(task.allowed, 0.0, _HIDDEN)
-    rows = np.arange(len(z))
-    weights = task.weights.astype(np.float64)
-    penalty = np.full((width, 1), 1 / strength)
-    penalty[width - free :] *= _FREE
-
-    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        slopes, bias = flat[: width * size].reshape(width, size), flat[width * size :]
-        logits = z @ slopes + bias + shut
-        logits -= logits.max(axis=1, keepdims=True)
-        raised = np.exp(logits)
-        total = raised.sum(axis=1)
-        value = float((weights * (np.log(total) - logits[rows, task.labels])).sum() + (penalty * slopes**2).sum() / 2)
-        slope = raised / total[:, None]
-        slope[rows, task.labels] -= 1
-        slope *= weights[:, None]
-        return value, np.concatenate([(z.T @ slope + penalty * slopes).ravel(), slope.sum(axis=0)])
-
-    found = minimize(loss, np.zeros(width * size + size), jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
-    slopes = found[: width * size].reshape(width, size) * factor[:, None]
-    bias = found[width * size :] - mean @ slopes
-    return Network(None, None, slopes.astype(np.float32), bias.astype(np.float32))
 
 
 def fit_hidden(x: Floats, task: Task, recipe: Recipe, seed: int) -> Network:

@@ -32,10 +32,10 @@ from multimood.training.heads import (
     Task,
     _slopes,
     fit_hidden,
-    fit_linear,
     softmax,
 )  # fmt: skip
 from multimood.training.runs import Run
+from multimood.training.softmax import fit_softmax
 
 pytestmark = pytest.mark.unit
 
@@ -59,9 +59,9 @@ def blobs(seed: int = 0, count: int = 600) -> tuple[np.ndarray, np.ndarray]:
 # --- networks --------------------------------------------------------------------------------------------------------
 
 
-def test_the_linear_head_learns_and_an_input_that_never_varied_has_no_say() -> None:
+def test_a_head_learns_and_an_input_that_never_varied_has_no_say() -> None:
     x, labels = blobs()
-    network = fit_linear(x, task(labels), 1.0)
+    network = emotion.fit_deep(Recipe(hidden=16, epochs=40, rate=1e-2, dropout=0.1, blanked=0.0), 5)(x, task(labels))
     assert (network.logits(x).argmax(axis=1) == labels).mean() > 0.8
     far = x.copy()
     far[:, 3] = -1e6
@@ -106,7 +106,7 @@ def test_gradients_are_those_of_the_loss() -> None:
 def test_a_label_that_a_corpus_does_not_know_is_not_learned_from_it() -> None:
     x, labels = blobs()
     rows = labels < 2
-    pushed = fit_linear(x[rows], task(labels[rows], allowed=np.array([True, True, False])), 1.0)
+    pushed = fit_softmax(x[rows], task(labels[rows], allowed=np.array([True, True, False])), 1.0)
     assert np.abs(pushed.outer[:, 2]).max() == 0
     assert np.abs(pushed.outer_bias[2]) < 1e-6
 
@@ -148,7 +148,7 @@ def test_logits_of_unseen_rows_come_from_networks_that_did_not_see_them() -> Non
     labels = chance.integers(0, 3, 200)
     pool = pooled(x, labels)
     folds = emotion.folds_of(pool, 0)
-    networks = emotion.unseen_networks(pool, emotion.fit_strength(100.0), folds)
+    networks = emotion.unseen_networks(pool, lambda x, task: fit_softmax(x, task, 100.0), folds)
     seen = networks[-1].logits(x)[~pool.held].argmax(axis=1) == labels[~pool.held]
     unseen = emotion.unseen_logits(networks, x, folds)[~pool.held].argmax(axis=1) == labels[~pool.held]
     assert seen.mean() > 0.95, "noise can be learnt by heart"

@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar  # type: ignore[import-not-found,impo
 
 from multimood.taxonomy import EMOTIONS
 from multimood.training.fusion.corpora import Samples
-from multimood.training.heads import Floats, Network, Recipe, Task, fit_hidden, fit_linear, softmax, standard
+from multimood.training.heads import Floats, Network, Recipe, Task, fit_hidden, softmax, standard
 
 FOLDS: Final = 4
 FACE_RECIPE: Final = Recipe(hidden=128, epochs=20, dropout=0.5)
@@ -85,11 +85,6 @@ def unseen_logits(networks: Mapping[int, Network], x: Floats, folds: NDArray[np.
 def fit_deep(recipe: Recipe, seed: int) -> Fit:
     """A head with a hidden layer."""
     return lambda x, task: _scaled(x, lambda z: fit_hidden(z, task, recipe, seed))
-
-
-def fit_strength(strength: float) -> Fit:
-    """A linear head of some strength."""
-    return lambda x, task: fit_linear(x, task, strength)
 
 
 def temperature(logits: Floats, pooled: Pool, rows: NDArray[np.bool_]) -> float:

@@ -9,8 +9,16 @@ import numpy as np
 from multimood.taxonomy import CORPUS_EMOTIONS
 from multimood.training.fusion.corpora import Samples
 from multimood.training.fusion.dialogues import Dialogue
-from multimood.training.fusion.emotion import Pool, folds_of, pool, temperature, unseen_logits, unseen_networks
-from multimood.training.heads import Floats, Network, Recipe, Task, fit_hidden, softmax, standard
+from multimood.training.fusion.emotion import (
+    Pool,
+    fit_deep,
+    folds_of,
+    pool,
+    temperature,
+    unseen_logits,
+    unseen_networks,
+)
+from multimood.training.heads import Floats, Network, Recipe, softmax
 
 RECIPE: Final = Recipe(hidden=128, epochs=8, dropout=0.5)
 
@@ -53,7 +61,7 @@ def words_alone(dialogues: Sequence[Dialogue], places: dict[str, int], vectors: 
 def alone(pooled: Pool, seed: int) -> Alone:
     """A head with a hidden layer, cross-validated over groups inside the training part."""
     folds = folds_of(pooled, seed)
-    networks = unseen_networks(pooled, lambda x, task: _fit(x, task, seed), folds)
+    networks = unseen_networks(pooled, fit_deep(RECIPE, seed), folds)
     unseen = unseen_logits(networks, pooled.x, folds)
     degree = temperature(unseen, pooled, ~pooled.held)
     return Alone(networks[-1], degree, unseen / np.float32(degree))
@@ -62,12 +70,3 @@ def alone(pooled: Pool, seed: int) -> Alone:
 def felt_in(head: Alone, vectors: Floats) -> Floats:
     """How every text feels by itself: [m, 8]."""
     return softmax(head.network.logits(vectors) / np.float32(head.temperature))
-
-
-def _fit(x: Floats, task: Task, seed: int) -> Network:
-    mean, factor = standard(x)
-    network = fit_hidden((x - mean) * factor, task, RECIPE, seed)
-    assert network.inner is not None
-    assert network.inner_bias is not None
-    inner = network.inner * factor[:, None]
-    return Network(inner, network.inner_bias - mean @ inner, network.outer, network.outer_bias)
