@@ -92,8 +92,16 @@ def adapted(weights: Weights, adapter: Adapter) -> Weights:
     for name in sorted({key.rpartition(".")[0] for key in adapter if key.endswith(CHANGES)}):
         if name not in weights or any(name + change not in adapter for change in CHANGES):
             raise WeightsError(f"{FILE} changes {name}, which is not there: {REMEDY}")
-        changed[name] = weights[name] + adapter[f"{name}.up"] @ adapter[f"{name}.down"]
+        changed[name] = weights[name] + _product(adapter[f"{name}.up"], adapter[f"{name}.down"])
     return changed
+
+
+def _product(up: Array, down: Array) -> Array:
+    """Multiply [o, r] by [r, i], in the order of r: the same bits on every machine, which BLAS does not promise."""
+    total = np.zeros((up.shape[0], down.shape[1]), np.float32)
+    for column, row in zip(up.T, down, strict=True):
+        total += column[:, None] * row
+    return total
 
 
 def buckets(most: int) -> NDArray[np.int64]:
