@@ -14,10 +14,10 @@ from multimood.bus import Bus, Delivery, Event, Following, Output, output
 from multimood.bus.acks import OffsetTracker
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import ConfigurationError
-from multimood.safety import Screener, VettedReplies
+from multimood.safety import CrisisPolicy, Screener, VettedReplies
 from multimood.safety.risk import RISK, is_crisis, outranks, verdict_of
 from services.sentinel.agent import Sentinel
-from services.sentinel.answer import Opinion, outputs_of
+from services.sentinel.answer import Approved, Opinion, outputs_of
 from services.sentinel.said import Said
 from services.sentinel.settings import SentinelSettings
 from services.sentinel.words import Wordless, words_of
@@ -28,7 +28,7 @@ TEXT, AUDIO, VIDEO = pb.MODALITY_TEXT, pb.MODALITY_AUDIO, pb.MODALITY_VIDEO
 CRISIS = "I am going to kill myself tonight"
 CALM = "The garden is doing well"
 SCREENER = Screener.load()
-REPLIES = VettedReplies.load()
+APPROVED = Approved(VettedReplies.load(), CrisisPolicy.load())
 
 
 def context(utterance_id: str = "u", locale: str = "") -> pb.Context:
@@ -79,7 +79,7 @@ class Wire:
 
 
 def sentinel(wire: Wire, knows: Sequence[Output] = (), **settings: object) -> Sentinel:
-    made = Sentinel(wire.bus(), SCREENER, REPLIES, SentinelSettings(**settings))
+    made = Sentinel(wire.bus(), SCREENER, APPROVED, SentinelSettings(**settings))
     for out in knows:
         made.learn(Event(out.topic, out.message, out.id, out.key, "", 0))
     return made
@@ -139,8 +139,8 @@ async def test_a_crisis_is_escalated_answered_and_screened_in_this_order() -> No
     assert escalation.version == screening.version == SCREENER.version
     assert abs(escalation.raised_at_us - time.time_ns() // 1000) < 5_000_000
     assert reply.source == pb.REPLY_SOURCE_VETTED_CRISIS
-    assert (reply.reason, reply.vetted_id) == ("imminent", f"en-gb.imminent@{REPLIES.version}")
-    assert reply.text == REPLIES.reply("imminent", "en-GB").text
+    assert (reply.reason, reply.vetted_id) == ("imminent", f"en-gb.imminent@{APPROVED.replies.version}")
+    assert reply.text == APPROVED.replies.reply("imminent", "en-GB").text
     assert "116 123" in reply.text
     assert [hop.service for hop in screening.hops] == ["sentinel"]
     assert wire.outputs[1].id == output(topics.REPLY, utterance(CRISIS)).id
@@ -350,6 +350,6 @@ async def test_followed_records_are_learnt_from_at_once_and_acknowledged() -> No
 
 def test_every_output_of_an_opinion_belongs_to_the_utterance() -> None:
     opinion = Opinion(pb.RISK_LEVEL_ELEVATED, ("r",), 0.9, "v")
-    for out in outputs_of(context("u9"), opinion, REPLIES, pb.Hop(), 7):
+    for out in outputs_of(context("u9"), opinion, APPROVED, None, pb.Hop(), 7):
         assert out.message.context.utterance_id == "u9"
         assert out.id == output(out.topic, out.message).id
