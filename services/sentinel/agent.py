@@ -103,9 +103,8 @@ class Sentinel:
                 await self._bus.emit((out,), traceparent)
                 self._said.add(out.message)
                 if isinstance(out.message, pb.Escalation) and self.handovers.epoch == epoch:
-                    self.handovers.see(
-                        out.message
-                    )  # at once: the person's next words must not wait for it to come back
+                    # At once: the person's next words must be held before it comes back from the topic.
+                    self.handovers.see(out.message)
                 self._measure(event, out)
         return ()
 
