@@ -195,7 +195,7 @@ class Backlog:
             filled_s = time.monotonic() - began
             self._say(f"{total} utterances written in {filled_s:.0f} s")
             screening = await self._phase("screened", records, topics.SCREENING)
-            escalated = await records.count(topics.ESCALATION)
+            escalated = sum([not one.notice async for one in records.read(topics.ESCALATION)])
             waiting = lag_of_groups(brokers)
             with self._encoder():
                 joining = await self._phase("joined", records, topics.FEATURES)

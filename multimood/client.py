@@ -192,6 +192,15 @@ class Client:
         )
         await self._call(self._stub.SendFeedback, request, CONNECT_S)
 
+    async def acknowledge(
+        self, conversation_id: str, utterance_id: str, escalation_id: str, *, by: str, note: str = ""
+    ) -> None:
+        """Say that a human has taken an escalation over; the ids as the `Escalation` has them. Never what was said."""
+        request = gw.AcknowledgeRequest(
+            conversation_id=conversation_id, utterance_id=utterance_id, escalation_id=escalation_id, by=by, note=note
+        )
+        await self._call(self._stub.Acknowledge, request, CONNECT_S)
+
     async def _call(self, method: Any, request: Any, timeout_s: float) -> Any:
         try:
             return await method(request, metadata=self._metadata, timeout=timeout_s)

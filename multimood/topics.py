@@ -54,11 +54,14 @@ REPLY_DELTA: Final = _topic("reply.delta", pb.ReplyDelta, HOUR_MS)
 TRUST: Final = _topic("trust", pb.TrustScore, 7 * DAY_MS)
 FEEDBACK: Final = _topic("feedback", pb.Feedback, 7 * DAY_MS)
 ESCALATION: Final = _topic("escalation", pb.Escalation, 30 * DAY_MS)
+ACKNOWLEDGEMENT: Final = _topic("acknowledgement", pb.Acknowledgement, 30 * DAY_MS)
+"""Kept as long as the escalations, which come before: one whose acknowledgement is gone would be open again."""
 CONVERSATION: Final = _topic("conversation", pb.Conversation, 7 * DAY_MS, "compact,delete")
 
 TOPICS: Final = (
     UTTERANCE, TRANSCRIPT, SCREENING, EMBEDDING_TEXT, EMBEDDING_AUDIO, EMBEDDING_VIDEO,
-    FEATURES, DECISION, REPLY, REPLY_DELTA, TRUST, FEEDBACK, ESCALATION, CONVERSATION,
+    FEATURES, DECISION, REPLY, REPLY_DELTA, TRUST, FEEDBACK, ESCALATION, ACKNOWLEDGEMENT,
+    CONVERSATION,
 )  # fmt: skip
 EMBEDDINGS: Final = (EMBEDDING_TEXT, EMBEDDING_AUDIO, EMBEDDING_VIDEO)
 BY_NAME: Final = {topic.name: topic for topic in TOPICS}

@@ -20,12 +20,14 @@ from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import UnavailableError
 from multimood.inference import Inference
 from multimood.perception.conversation import packed
+from multimood.safety import CrisisPolicy
 from multimood.taxonomy import EMOTIONS
 from multimood.topics import Topic, key_of
 from services.strategist.agent import RECOVERS, Strategist, processor
 from services.strategist.decision import Policy
 from services.strategist.settings import StrategistSettings
 
+CRISIS = CrisisPolicy.load()
 POLICY = Policy("mesc", 0.1, "fusion", "ab" * 32)
 WIDTH = {pb.MODALITY_TEXT: 384, pb.MODALITY_AUDIO: 256, pb.MODALITY_VIDEO: 512}
 SIZES = {"emotion": 8, "stage": 3, "system_emotion": 8, "strategy_mesc": 10, "strategy_esconv": 8}
@@ -153,7 +155,7 @@ class Life:
         self._left = dies_before
         self._offset = 0
         settings = settings or StrategistSettings(retry_budget_s=0.0, vetted_inference_s=0.05)
-        self.strategist = Strategist(fusion, spoken or Spoken(), policy, settings)  # type: ignore[arg-type]
+        self.strategist = Strategist(fusion, spoken or Spoken(), policy, settings, crisis=CRISIS)  # type: ignore[arg-type]
         self.handler: Any = processor(Bus(self._emit, self._dead_letter), self.strategist, settings)
         for topic, _ in RECOVERS:
             for at, _, record in list(log.records):

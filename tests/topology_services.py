@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import numpy as np
-from strategist_world import POLICY, Fusion, Spoken
+from strategist_world import CRISIS, POLICY, Fusion, Spoken
 from topology import Service
 
+from multimood.bus import Bus, Processor
 from multimood.clock import loop_time
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.generation import Ask, Piece
@@ -19,6 +20,7 @@ from services.joiner.settings import JoinerSettings
 from services.responder import agent as responder_agent
 from services.responder.settings import ResponderSettings
 from services.sentinel import agent as sentinel_agent
+from services.sentinel.answer import Approved
 from services.sentinel.settings import SentinelSettings
 from services.strategist import agent as strategist_agent
 from services.strategist.settings import StrategistSettings
@@ -27,7 +29,7 @@ from services.text_encoder.settings import TextEncoderSettings
 
 TEXTS = responder_agent.Texts.load(ResponderSettings())
 SCREENER = Screener.load()
-VETTED = VettedReplies.load()
+APPROVED = Approved(VettedReplies.load(), CRISIS)
 
 
 def said(name: str, conversation: str = "c", text: str = "it rained all day") -> pb.Utterance:
@@ -101,7 +103,9 @@ def text_encoder(model: Embedder, **settings: Any) -> Service:
 def sentinel() -> Service:
     """The real rules."""
     own = SentinelSettings()
-    return Service("sentinel", sentinel_agent.INPUTS, lambda bus: sentinel_agent.processor(bus, SCREENER, VETTED, own))
+    return Service(
+        "sentinel", sentinel_agent.INPUTS, lambda bus: sentinel_agent.processor(bus, SCREENER, APPROVED, own)
+    )
 
 
 def joiner(**settings: Any) -> Service:
@@ -113,11 +117,12 @@ def joiner(**settings: Any) -> Service:
 def strategist(model: Fusion, **settings: Any) -> Service:
     """Features to decisions."""
     own = StrategistSettings(**settings)
-    return Service(
-        "strategist",
-        strategist_agent.INPUTS,
-        lambda bus: strategist_agent.processor(bus, strategist_agent.Strategist(model, Spoken(), POLICY, own), own),  # type: ignore[arg-type]
-    )
+
+    def build(bus: Bus) -> Processor:
+        one = strategist_agent.Strategist(model, Spoken(), POLICY, own, crisis=CRISIS)  # type: ignore[arg-type]
+        return strategist_agent.processor(bus, one, own)
+
+    return Service("strategist", strategist_agent.INPUTS, build)
 
 
 def responder(model: Writer, **settings: Any) -> Service:

@@ -25,7 +25,9 @@ from multimood.settings import KafkaSettings, StoreSettings
 from multimood.topics import TOPICS, Topic
 
 TELLING: Final = tuple(
-    topic for topic in TOPICS if topic not in {topics.CONVERSATION, topics.FEEDBACK, topics.TRANSCRIPT}
+    topic
+    for topic in TOPICS
+    if topic not in {topics.ACKNOWLEDGEMENT, topics.CONVERSATION, topics.FEEDBACK, topics.TRANSCRIPT}
 )
 """Topics that say something about an outcome; the utterances first."""
 

@@ -139,7 +139,7 @@ class Ledger:
                 facts.generated += source == pb.REPLY_SOURCE_GENERATED
             case pb.ReplyDelta():
                 facts.pieces += 1
-            case pb.Escalation():
+            case pb.Escalation(notice=0):  # a notice says it again
                 facts.escalations += 1
         if topic in ONCE:
             facts.records[topic.name] += 1

@@ -1,4 +1,4 @@
-"""Around a processor: a topic that is only learnt from."""
+"""Around a processor: topics that are only learnt from."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,15 @@ from multimood.topics import Topic
 
 
 class Following:
-    """Gives every record of `followed` to the inner processor's `recover` as it comes, past the queues of its events.
+    """Gives every record of the `followed` to the inner processor's `recover` at once, past the queues of its events.
 
-    For a topic that several services write and where each must know what the others wrote: recovery after an assignment
+    For a topic that several write and where each must know what the others wrote: recovery after an assignment
     tells what was there before, this tells what comes after.
     """
 
-    def __init__(self, inner: Processor, followed: Topic) -> None:
+    def __init__(self, inner: Processor, *followed: Topic) -> None:
         self._inner = inner
-        self._followed = followed
+        self._followed = frozenset(topic.name for topic in followed)
         self.recovers = inner.recovers
         self.limits: Limits = getattr(inner, "limits", Limits())
 
@@ -32,7 +32,7 @@ class Following:
         """Learn from followed records (what cannot be decoded is its owner's affair), hand on all others."""
         others = []
         for delivery in deliveries:
-            if delivery.topic is not self._followed:
+            if delivery.topic.name not in self._followed:
                 others.append(delivery)
                 continue
             record = delivery.record

@@ -145,8 +145,11 @@ def _escalation_json(escalation: pb.Escalation | None) -> dict[str, Any] | None:
     if escalation is None:
         return None
     raised = datetime.fromtimestamp(escalation.raised_at_us / 1e6, UTC)
-    return {
+    said = {
         "level": level_label(escalation.level),
         "raised_at": raised.isoformat(timespec="milliseconds"),
         "rules": list(escalation.rules),
     }
+    if escalation.escalation_id:  # what `multimood escalations ack` names; older records have none
+        said |= {"escalation_id": escalation.escalation_id, "notify": escalation.notify}
+    return said

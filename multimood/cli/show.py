@@ -16,6 +16,8 @@ OVERRIDES: Final = {
     pb.OVERRIDE_UNSCREENED: "not screened: a vetted reply, not a guess",
     pb.OVERRIDE_NO_INPUT: "nothing usable came: a vetted reply",
     pb.OVERRIDE_MODEL_UNAVAILABLE: "the policy did not answer: a vetted reply",
+    pb.OVERRIDE_ESCALATED: "an escalation is open: a vetted reply until a human has taken over",
+    pb.OVERRIDE_EVIDENCE: "low risk in words, distress in voice or face: escalated, a vetted reply",
 }
 SOURCES: Final = {
     pb.REPLY_SOURCE_VETTED_CRISIS: "vetted reply for a crisis",
@@ -106,6 +108,10 @@ class TurnScreen:
         self._break()
         level = level_label(account.escalation.level)
         self._console.print(f"[red bold]escalated[/] level {level}, rules {', '.join(account.escalation.rules) or '-'}")
+        if identity := account.escalation.escalation_id:
+            self._console.print(
+                f"          to {account.escalation.notify}, until `multimood escalations ack {identity}`"
+            )
 
     def _rejected(self, account: TurnAccount) -> None:
         assert account.rejected is not None

@@ -96,7 +96,8 @@ COLUMNS: Final = (
         "override",
         TEXT,
         "decision",
-        "`none`, or why the action was not the policy's: `crisis`, `unscreened`, `no_input`, `model_unavailable`.",
+        "`none`, or why the action was not the policy's: `crisis`, `unscreened`, `no_input`, `model_unavailable`, "
+        "`escalated`, `evidence`.",
     ),
     Column("policy_version", TEXT, "decision", "Version of the policy."),
     Column("models", _structs(name=TEXT, version=TEXT), "decision", "The models behind the decision."),

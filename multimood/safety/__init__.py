@@ -1,7 +1,23 @@
-"""Crisis screening and vetted replies: pure, fast, and needing nothing that can be down."""
+"""Crisis screening, vetted replies, what follows a crisis: pure, fast, and needing nothing that can be down."""
 
+from multimood.safety.crisis_policy import CrisisPolicy
+from multimood.safety.handover import Handover, Handovers
 from multimood.safety.replies import Kind, VettedReplies, VettedReply
 from multimood.safety.screener import Screener
 from multimood.safety.verdict import CRISIS, LEVELS, Level, Verdict, higher, rank
 
-__all__ = ["CRISIS", "LEVELS", "Kind", "Level", "Screener", "Verdict", "VettedReplies", "VettedReply", "higher", "rank"]
+__all__ = [
+    "CRISIS",
+    "LEVELS",
+    "CrisisPolicy",
+    "Handover",
+    "Handovers",
+    "Kind",
+    "Level",
+    "Screener",
+    "Verdict",
+    "VettedReplies",
+    "VettedReply",
+    "higher",
+    "rank",
+]

@@ -14,7 +14,7 @@ ASSET: Final = "vetted_replies.toml"
 FALLBACK: Final = "en"
 CONTACTS: Final = "{contacts}"
 
-Kind: TypeAlias = Literal["elevated", "imminent", "unscreened", "unavailable"]
+Kind: TypeAlias = Literal["elevated", "imminent", "escalated", "unscreened", "unavailable"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
@@ -26,6 +26,7 @@ class LocaleEntry(BaseModel):
     contacts: str = ""
     elevated: str = ""
     imminent: str = ""
+    escalated: str = ""
     unscreened: str = ""
     unavailable: str = ""
 
@@ -69,7 +70,7 @@ class VettedReplies:
                 raise ConfigurationError(
                     f"{version}: [locales.{tag}] has no [locales.{tag.split('-')[0]}] to take texts from"
                 )
-            for kind in ("elevated", "imminent"):
+            for kind in ("elevated", "imminent", "escalated"):
                 if getattr(entry, kind) and CONTACTS not in getattr(entry, kind):
                     raise ConfigurationError(f"{version}: [locales.{tag}] {kind} must hold {CONTACTS}: whom to turn to")
         if FALLBACK not in self._locales:

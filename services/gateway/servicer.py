@@ -1,4 +1,4 @@
-"""The four calls of the contract."""
+"""The five calls of the contract."""
 
 import hashlib
 import logging
@@ -11,7 +11,7 @@ import grpc
 from opentelemetry import trace
 
 from multimood import topics
-from multimood.bus import event_id
+from multimood.bus import event_id, output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.contracts.v1 import gateway_pb2 as gw
 from multimood.contracts.v1 import gateway_pb2_grpc
@@ -19,6 +19,7 @@ from multimood.errors import MultimoodError
 from multimood.labels import label
 from multimood.telemetry import meter, span_link, tracer
 from services.gateway.accept import Acceptor
+from services.gateway.acknowledgement import check_acknowledgement, check_names_its_escalation
 from services.gateway.auth import Authenticator
 from services.gateway.ingest import first_part
 from services.gateway.narration import Narration
@@ -132,6 +133,21 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServicer):
         except MultimoodError as error:
             await _abort(context, error)
         return gw.SendFeedbackResponse()
+
+    async def Acknowledge(self, request: gw.AcknowledgeRequest, context: Any) -> gw.AcknowledgeResponse:  # noqa: N802
+        """Publish that a human has taken an escalation over. Said twice it is two events that mean the same."""
+        try:
+            taken = check_acknowledgement(request, self._admit(context))
+            said = taken.context
+            outcome = self._outcomes.get(Key(said.tenant, said.conversation_id, said.utterance_id))
+            check_names_its_escalation(request, outcome)
+            with tracer().start_as_current_span("gateway.acknowledge", attributes=_attributes(said)):
+                part = f"{taken.escalation_id}/{taken.acknowledged_at_us}"
+                out = output(topics.ACKNOWLEDGEMENT, taken, part)
+                await self._acceptor.bus.publish(out.topic, taken, out.id)
+        except MultimoodError as error:
+            await _abort(context, error)
+        return gw.AcknowledgeResponse()
 
     def _admit(self, context: Any) -> str:
         """Give the caller's tenant and count the call. Raises UnauthenticatedError, OverLimitError."""

@@ -37,17 +37,24 @@ _VETTED: Final = {
     pb.OVERRIDE_UNSCREENED: SayVetted("unscreened", "unscreened"),
     pb.OVERRIDE_NO_INPUT: SayVetted("unscreened", "no_input"),
     pb.OVERRIDE_MODEL_UNAVAILABLE: SayVetted("unavailable", "model_unavailable"),
+    pb.OVERRIDE_ESCALATED: SayVetted("escalated", "escalated"),
+    pb.OVERRIDE_EVIDENCE: SayVetted("elevated", "evidence"),
 }
 
 
 def plan_of(decision: pb.Decision) -> Plan:
-    """Nothing is generated without the sentinel's verdict that it may be, whatever the decision says."""
+    """Nothing is generated without the sentinel's verdict that it may be, whatever the decision says.
+
+    Nor while the sentinel holds the conversation until a human takes over.
+    """
     if decision.override == pb.OVERRIDE_CRISIS or is_crisis(decision.screening.level):
         return Silence()
     if decision.override != pb.OVERRIDE_NONE:
         return _VETTED.get(decision.override, SayVetted("unavailable", "unknown_override"))
     verdict = verdict_of(decision.screening)
-    return SayVetted("unscreened", "unscreened") if verdict is None else Generate(verdict)
+    if verdict is None:
+        return _VETTED[pb.OVERRIDE_UNSCREENED]
+    return _VETTED[pb.OVERRIDE_ESCALATED] if decision.screening.held else Generate(verdict)
 
 
 def situation_of(decision: pb.Decision) -> Situation:

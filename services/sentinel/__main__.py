@@ -1,8 +1,9 @@
 import sys
 
 from multimood.bus import Worker, WorkerSettings, run_worker
-from multimood.safety import Screener, VettedReplies
+from multimood.safety import CrisisPolicy, Screener, VettedReplies
 from services.sentinel.agent import INPUTS, SERVICE, processor
+from services.sentinel.answer import Approved
 from services.sentinel.settings import SentinelSettings
 
 SWITCH_S = 0.001
@@ -13,8 +14,9 @@ def make(settings: WorkerSettings) -> Worker:
     """Wire the service."""
     sys.setswitchinterval(SWITCH_S)
     own = SentinelSettings()
-    screener, replies = Screener.load(own.rules, own.weights), VettedReplies.load(own.replies)
-    return Worker(SERVICE, INPUTS, lambda bus: processor(bus, screener, replies, own), settings=settings)
+    screener = Screener.load(own.rules, own.weights)
+    approved = Approved(VettedReplies.load(own.replies), CrisisPolicy.load(own.crisis_policy))
+    return Worker(SERVICE, INPUTS, lambda bus: processor(bus, screener, approved, own), settings=settings)
 
 
 if __name__ == "__main__":

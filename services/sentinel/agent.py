@@ -1,4 +1,4 @@
-"""The sentinel on the bus: events in; escalation, vetted reply and screening out, in this order.
+"""The sentinel on the bus: events in; escalation, vetted reply and screening out, in this order; notices beside them.
 
 Why this order, and why nothing but the broker is needed:
 
@@ -14,6 +14,9 @@ Why this order, and why nothing but the broker is needed:
 - A replay is screened again rather than recognised by its id: it costs microseconds, and what is published is what the
   bus lacks. So an utterance whose words differ from its transcript, in whatever order they come, ends with the graver
   verdict, and a crisis in either is escalated.
+- Which escalations are open is known from their topic and that of the acknowledgements: read back whole with a
+  partition, followed while we have it, whoever writes them. An event whose partition moves while it is screened is
+  taken up anew: by then its conversation's escalations are forgotten here, and it would not be held.
 """
 
 import asyncio
@@ -27,9 +30,11 @@ from multimood import topics
 from multimood.bus import Bus, Event, Following, Handler, HopClock, Output, Processor
 from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.safety import Screener, VettedReplies
+from multimood.errors import UnavailableError
+from multimood.safety import Handovers, Screener
 from multimood.telemetry import current_traceparent, meter
-from services.sentinel.answer import Opinion, outputs_of
+from services.sentinel.answer import Approved, Opinion, outputs_of
+from services.sentinel.notices import Notices
 from services.sentinel.said import Said
 from services.sentinel.settings import SentinelSettings
 from services.sentinel.words import Wordless, words_of
@@ -37,8 +42,12 @@ from services.sentinel.words import Wordless, words_of
 logger = logging.getLogger(__name__)
 
 SERVICE = "sentinel"
-INPUTS = (topics.UTTERANCE, topics.TRANSCRIPT, topics.REPLY)
-RECOVERS = ((topics.ESCALATION, 2_000), (topics.REPLY, 4_000), (topics.SCREENING, 4_000))
+FOLLOWED = (topics.REPLY, topics.ESCALATION, topics.ACKNOWLEDGEMENT)
+INPUTS = (topics.UTTERANCE, topics.TRANSCRIPT, *FOLLOWED)
+RECOVERS = (
+    (topics.ACKNOWLEDGEMENT, None), (topics.ESCALATION, None), (topics.REPLY, 4_000), (topics.SCREENING, 4_000),
+)  # fmt: skip
+"""Acknowledgements first, so that none that was closed seems open for a moment."""
 
 _screenings = meter().create_counter("multimood.screenings", description="Screenings by level")
 _escalation = meter().create_histogram(
@@ -46,21 +55,34 @@ _escalation = meter().create_histogram(
 )
 
 
+class PartitionMovedError(UnavailableError):
+    """What was known of the conversation was forgotten while its event was screened: it has to be taken up anew."""
+
+    code = "partition_moved"
+
+
 class Sentinel:
     """Screens events and publishes what the bus does not know yet."""
 
-    def __init__(self, bus: Bus, screener: Screener, replies: VettedReplies, settings: SentinelSettings) -> None:
+    def __init__(self, bus: Bus, screener: Screener, approved: Approved, settings: SentinelSettings) -> None:
+        self.handovers = Handovers()
         self._bus = bus
         self._screener = screener
-        self._replies = replies
+        self._approved = approved
         self._inline_chars = settings.inline_chars
         # One thread: long texts wait for each other, never the short ones for them.
         self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="screen")
         self._said = Said()
 
     def learn(self, event: Event[Message]) -> None:
-        """Take note of a record of a topic that the sentinel writes, whoever wrote it."""
-        self._said.add(event.message)
+        """Take note of a record of a topic that the sentinel writes or follows, whoever wrote it."""
+        self._learn(event.message)
+
+    def _learn(self, message: Message) -> None:
+        if isinstance(message, (pb.Escalation, pb.Acknowledgement)):
+            self.handovers.see(message)
+        if not isinstance(message, pb.Acknowledgement):
+            self._said.add(message)
 
     async def handle(self, event: Event[Message]) -> Sequence[Output]:
         """Screen the event's words and publish what follows; gives nothing that is left to publish."""
@@ -69,39 +91,50 @@ class Sentinel:
         words = words_of(message)
         if words is None:
             return ()
-        opinion = await self._opinion(words, message.context.locale)
+        epoch = self.handovers.epoch
+        opinion = await self._judge(message.context, words)
+        if self.handovers.epoch != epoch:
+            raise PartitionMovedError("the partition moved while an event was screened; it is screened again")
+        said_us = now_us()
+        open_ = self.handovers.open_in(message.context, said_us)
         traceparent = current_traceparent() or event.traceparent
-        for out in outputs_of(message.context, opinion, self._replies, clock.hop(), now_us()):
+        for out in outputs_of(message.context, opinion, self._approved, open_, clock.hop(), said_us):
             if self._said.lacks(out.message):
                 await self._bus.emit((out,), traceparent)
                 self._said.add(out.message)
+                if isinstance(out.message, pb.Escalation) and self.handovers.epoch == epoch:
+                    # At once: the person's next words must be held before it comes back from the topic.
+                    self.handovers.see(out.message)
                 self._measure(event, out)
         return ()
 
-    async def _opinion(self, words: str | Wordless, locale: str) -> Opinion:
+    async def _judge(self, context: pb.Context, words: str | Wordless) -> Opinion:
+        """The opinion that counts. The one place where an utterance is judged; what a conversation says joins it here.
+
+        Called for one utterance of a conversation after another. It may be called again for the same one.
+        """
         if isinstance(words, Wordless):
             return Opinion.on_nothing(words, self._screener.version)
         if len(words) <= self._inline_chars:
-            return Opinion.of(self._screener.screen(words, locale))
+            return Opinion.of(self._screener.screen(words, context.locale))
         loop = asyncio.get_running_loop()
-        return Opinion.of(await loop.run_in_executor(self._aside, self._screener.screen, words, locale))
+        return Opinion.of(await loop.run_in_executor(self._aside, self._screener.screen, words, context.locale))
 
     @staticmethod
     def _measure(event: Event[Message], out: Output) -> None:
         match out.message:
             case pb.Screening(level=level):
                 _screenings.add(1, {"level": pb.RiskLevel.Name(level)})
-            case pb.Escalation(context=context, level=level):
+            case pb.Escalation(context=context, level=level, escalation_id=identity, notify=notify):
                 _escalation.record((now_us() - event.received_at_us) / 1000)
-                logger.warning(
-                    "escalated",
-                    extra={"utterance_id": context.utterance_id, "risk": pb.RiskLevel.Name(level)},
-                )
+                risk = pb.RiskLevel.Name(level)
+                where = {"utterance_id": context.utterance_id, "escalation_id": identity}
+                logger.warning("escalated", extra={**where, "risk": risk, "notify": notify})
 
 
-def processor(bus: Bus, screener: Screener, replies: VettedReplies, settings: SentinelSettings) -> Processor:
+def processor(bus: Bus, screener: Screener, approved: Approved, settings: SentinelSettings) -> Processor:
     """The sentinel's processor."""
-    sentinel = Sentinel(bus, screener, replies, settings)
+    sentinel = Sentinel(bus, screener, approved, settings)
     handler = Handler(
         SERVICE,
         bus,
@@ -111,4 +144,4 @@ def processor(bus: Bus, screener: Screener, replies: VettedReplies, settings: Se
         on_recovered=sentinel.learn,
         concurrency=settings.concurrency,
     )
-    return Following(handler, topics.REPLY)
+    return Notices(Following(handler, *FOLLOWED), bus, sentinel.handovers, approved.policy)

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from multimood import topics
-from multimood.bus.envelope import Output, output
+from multimood.bus.envelope import Output, event_id, output, utterance_name
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.safety import Kind, Verdict, VettedReplies
-from multimood.safety.risk import RISK, is_crisis
+from multimood.safety import CrisisPolicy, Handover, Kind, Verdict, VettedReplies
+from multimood.safety.handover import raised
+from multimood.safety.risk import RISK, is_crisis, outranks
 from services.sentinel.words import Wordless
-
-_KIND: Final[dict[int, Kind]] = {pb.RISK_LEVEL_ELEVATED: "elevated", pb.RISK_LEVEL_IMMINENT: "imminent"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +32,44 @@ class Opinion:
         return cls(why.level, (why.rule,), 0.0, version)
 
 
-def outputs_of(
-    context: pb.Context, opinion: Opinion, replies: VettedReplies, hop: pb.Hop, now_us: int
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """What people have approved: the texts, and what follows a crisis."""
+
+    replies: VettedReplies
+    policy: CrisisPolicy
+
+
+def outputs_of(  # noqa: PLR0917 - everything that an answer depends on
+    context: pb.Context, opinion: Opinion, approved: Approved, open_: Handover | None, hop: pb.Hop, now_us: int
 ) -> Sequence[Output]:
     """Everything that follows from an opinion, in the order in which it has to become durable.
 
-    A crisis: the escalation, the vetted reply, the screening; else the screening alone.
+    A crisis: the escalation, the vetted reply, the screening; else the screening alone. `open_`: the escalation that
+    is open in the conversation. A crisis joins it, under its id.
     """
+    policy, level = approved.policy, opinion.level
     screening = pb.Screening(
-        context=context, level=opinion.level, rules=opinion.rules, score=opinion.score, version=opinion.version,
-        hops=[hop],
+        context=context, level=level, rules=opinion.rules, score=opinion.score, version=opinion.version, hops=[hop],
+        held=open_ is not None and policy.of(open_.level).hold,
     )  # fmt: skip
     last = output(topics.SCREENING, screening)
-    if not is_crisis(opinion.level):
+    if not is_crisis(level):
         return (last,)
-    escalation = pb.Escalation(
-        context=context, level=opinion.level, raised_at_us=now_us, rules=opinion.rules, version=opinion.version
-    )
-    kind = _KIND[opinion.level]
-    vetted = replies.reply(kind, context.locale)
+    escalation = raised(
+        context, level=level, rules=opinion.rules, version=opinion.version,
+        identity=event_id(utterance_name(context), topics.ESCALATION), policy=policy, now_us=now_us, open_=open_,
+    )  # fmt: skip
+    kind = _kind(context, level, open_, policy)
+    vetted = approved.replies.reply(kind, context.locale)
     reply = pb.Reply(
         context=context, text=vetted.text, source=pb.REPLY_SOURCE_VETTED_CRISIS, reason=kind,
         vetted_id=f"{vetted.id}@{vetted.version}", hops=[hop],
     )  # fmt: skip
     return (output(topics.ESCALATION, escalation), output(topics.REPLY, reply), last)
+
+
+def _kind(context: pb.Context, level: pb.RiskLevel, open_: Handover | None, policy: CrisisPolicy) -> Kind:
+    """The text of the crisis, unless it was said of the open escalation already. After a crash it may be our own."""
+    is_news = open_ is None or outranks(level, open_.level) or open_.level_by == context.utterance_id
+    return policy.of(level).reply if is_news else policy.of(level).again

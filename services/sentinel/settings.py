@@ -15,6 +15,8 @@ class SentinelSettings(BaseSettings):
     """The operator's own classifier (`multimood train crisis`) in place of the shipped one."""
     replies: Path | None = None
     """The operator's own vetted replies (TOML) in place of the shipped ones."""
+    crisis_policy: Path | None = None
+    """The operator's own crisis policy (TOML) in place of the shipped one; give the strategist the same."""
     inline_chars: int = Field(default=2_000, ge=0)
     """Up to so many characters are screened at once (a few milliseconds); longer texts beside the event loop."""
     concurrency: int = Field(default=64, ge=1)

@@ -7,6 +7,7 @@ from multimood.models import recorded
 from multimood.perception.fusion_contract import fusion_contract
 from multimood.perception.text import TextModelSettings, text_contract
 from multimood.perception.widths import WidthSettings
+from multimood.safety import CrisisPolicy
 from multimood.settings import TritonSettings
 from services.strategist.agent import INPUTS, SERVICE, Strategist, processor
 from services.strategist.decision import Policy
@@ -31,7 +32,8 @@ def make(settings: WorkerSettings) -> Worker:
     own, text, widths = StrategistSettings(), TextModelSettings(), WidthSettings()
     client = InferenceClient(TritonSettings())
     words = Words(client, TextTokenizer(text.tokenizer), text.model, own.recall_s)
-    strategist = Strategist(client, words, policy_of(own), own, widths.by_modality)
+    crisis = CrisisPolicy.load(own.crisis_policy)
+    strategist = Strategist(client, words, policy_of(own), own, widths.by_modality, crisis=crisis)
     return Worker(
         SERVICE,
         INPUTS,

@@ -1,5 +1,9 @@
 """The strategist on the bus: features in; decision, then the conversation's state out. Replies in; the state out.
 
+Where voice or face make a crisis of words of low risk, the escalation comes before the decision: a human who has to act
+is told first. A crash between the two: the escalation is recovered, and whatever the model says the second time, the
+decision follows it.
+
 Why in this order, and what a crash leaves behind:
 
 - The decision is the commit point. A state that knows a turn is published after the turn's decision, so a turn that is
@@ -21,14 +25,17 @@ from google.protobuf.message import Message
 
 from multimood import topics
 from multimood.bus import Bus, Event, Handler, HopClock, Output, Processor, RetryPolicy, output
+from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import MultimoodError, UnavailableError
 from multimood.inference import InferenceClient
 from multimood.perception.conversation import after_decision, after_reply, continues, has_turn, history_of
 from multimood.perception.fusion import WIDTHS, Perception, Sight, perceive, question, see
+from multimood.safety import CrisisPolicy
+from multimood.safety.evidence import is_evidence
 from multimood.seen import SeenIds
 from multimood.telemetry import meter
-from services.strategist.decision import Kept, Policy, decide, override_of
+from services.strategist.decision import Kept, Policy, decide, escalation_of, override_of
 from services.strategist.memory import Memory
 from services.strategist.settings import StrategistSettings
 from services.strategist.words import Words
@@ -37,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 SERVICE = "strategist"
 INPUTS = (topics.FEATURES, topics.REPLY)
-RECOVERS = ((topics.CONVERSATION, None), (topics.DECISION, 4_000))
+RECOVERS = ((topics.CONVERSATION, None), (topics.DECISION, 4_000), (topics.ESCALATION, 2_000))
 """States first: the decisions then add what a crash kept out of them."""
 REMEMBERED = 50_000
 
@@ -55,7 +62,10 @@ class Strategist:
         policy: Policy,
         settings: StrategistSettings,
         widths: Mapping[pb.Modality, int] = WIDTHS,
+        *,
+        crisis: CrisisPolicy,
     ) -> None:
+        self._crisis = crisis
         self._widths = widths
         self._client = client
         self._words = words
@@ -64,6 +74,7 @@ class Strategist:
         self._kept = Kept(settings.turns, settings.turn_chars)
         self._memory = Memory(settings.memory_mib << 20)
         self._decided = SeenIds(REMEMBERED)
+        self._escalated = SeenIds(REMEMBERED)
         self._owed: set[bytes] = set()
 
     # --- what is durable -------------------------------------------------------------------------------------------
@@ -87,6 +98,8 @@ class Strategist:
             if changed is not None and continues(state, message):
                 self._memory.put(key, changed)
                 self._owed.add(key)
+        elif isinstance(message, pb.Escalation) and is_evidence(message.rules):  # else the sentinel's
+            self._escalated.add(identity)
 
     # --- events ----------------------------------------------------------------------------------------------------
 
@@ -107,7 +120,7 @@ class Strategist:
             return self._settle(event, state)
         clock = HopClock.of(SERVICE, event)
         sight = self._see(features)
-        override = override_of(features, sight)
+        override = self._override(features, sight)
         perception = None
         if override == pb.OVERRIDE_NONE:
             try:
@@ -119,15 +132,26 @@ class Strategist:
                 override = pb.OVERRIDE_MODEL_UNAVAILABLE
         elif override != pb.OVERRIDE_NO_INPUT:
             perception = await self._glance(sight, state, clock)
-        return self._conclude(features, sight, perception, state, override=override, clock=clock)
+        escalation = None
+        if override == pb.OVERRIDE_NONE and perception is not None:
+            escalation = escalation_of(features, perception, self._crisis, now_us())
+        if escalation is not None:
+            override = pb.OVERRIDE_EVIDENCE
+        concluded = self._conclude(features, sight, perception, state, override=override, clock=clock)
+        return concluded if escalation is None else (output(topics.ESCALATION, escalation), *concluded)
 
     async def give_up(self, event: Event[Message]) -> Sequence[Output]:
         """The model did not answer in time: the person is answered all the same."""
         features, clock = event.message, HopClock.of(SERVICE, event)
         assert isinstance(features, pb.Features)
         state = self._memory.get(event.key)
-        override = override_of(features, see(features, self._widths)) or pb.OVERRIDE_MODEL_UNAVAILABLE
+        override = self._override(features, see(features, self._widths)) or pb.OVERRIDE_MODEL_UNAVAILABLE
         return self._conclude(features, see(features, self._widths), None, state, override=override, clock=clock)
+
+    def _override(self, features: pb.Features, sight: Sight) -> pb.Override:
+        override = override_of(features, sight)
+        is_ours = override == pb.OVERRIDE_NONE and output(topics.ESCALATION, features).id in self._escalated
+        return pb.OVERRIDE_EVIDENCE if is_ours else override
 
     # --- steps -----------------------------------------------------------------------------------------------------
 

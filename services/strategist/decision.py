@@ -4,9 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from multimood import topics
+from multimood.bus.envelope import event_id, utterance_name
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.perception.conversation import dialogue_with, packed, shortened
 from multimood.perception.fusion import Perception, Sight, Taxonomy
+from multimood.safety import CrisisPolicy
+from multimood.safety.evidence import grounds
+from multimood.safety.handover import raised
 from multimood.safety.risk import is_crisis, verdict_of
 from services.strategist.policy import RULES, choose
 
@@ -41,6 +46,7 @@ def override_of(features: pb.Features, sight: Sight) -> pb.Override:
     """Why the reply will be a vetted one, as far as the utterance itself says so.
 
     Without the sentinel's verdict nothing may be generated, whether or not words were expected; a crisis outranks all.
+    While an escalation of the conversation is open, nothing is generated either.
     """
     level = features.screening.level
     if is_crisis(level):
@@ -49,7 +55,22 @@ def override_of(features: pb.Features, sight: Sight) -> pb.Override:
         return pb.OVERRIDE_UNSCREENED
     if not sight.vectors and not features.text.strip():
         return pb.OVERRIDE_NO_INPUT
-    return pb.OVERRIDE_NONE
+    return pb.OVERRIDE_ESCALATED if features.screening.held else pb.OVERRIDE_NONE
+
+
+def escalation_of(
+    features: pb.Features, perception: Perception, policy: CrisisPolicy, now_us: int
+) -> pb.Escalation | None:
+    """The escalation of words whose low risk voice or face make a crisis of; None when they do not."""
+    level = features.screening.level
+    found = grounds(level, perception.by_modality, perception.intensity, policy.evidence)
+    if not found:
+        return None
+    context, screening = features.context, features.screening
+    return raised(
+        context, level=pb.RISK_LEVEL_ELEVATED, rules=[*screening.rules, *found], version=screening.version,
+        identity=event_id(utterance_name(context), topics.ESCALATION), policy=policy, now_us=now_us,
+    )  # fmt: skip
 
 
 def decide(

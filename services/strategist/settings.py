@@ -17,6 +17,9 @@ class StrategistSettings(PerceptionSettings):
     model_file: Path = Path("triton_models/fusion/1/model.onnx")
     """Where that graph lies, if it does here."""
 
+    crisis_policy: Path | None = None
+    """The operator's own crisis policy (TOML) in place of the shipped one; give the sentinel the same."""
+
     inference_s: float = Field(default=2.0, gt=0)
     """Longest a single attempt at the model may take."""
     retry_budget_s: float = Field(default=4.0, ge=0)

@@ -204,6 +204,25 @@ async def test_a_crisis_gets_the_vetted_reply_and_nothing_else(stack: Stack, mod
     assert not await messages_of(stack.kafka_brokers, topics.REPLY_DELTA, {said.utterance_id})
 
 
+async def test_after_a_crisis_replies_are_vetted_until_a_human_takes_over(stack: Stack) -> None:
+    crisis = turn("I can't go on. Tonight I am going to kill myself.")
+    first = await hold(stack, crisis)
+    assert first.escalation is not None
+    held = await hold(stack, TurnInput(crisis.conversation_id, text="It is raining again."))
+    assert held.decision is not None
+    assert held.decision.override == pb.OVERRIDE_ESCALATED
+    assert held.reply is not None
+    assert (held.reply.source, held.reply.reason) == (pb.REPLY_SOURCE_VETTED_FALLBACK, "escalated")
+    assert held.pieces == []
+    async with Client(stack.gateway, stack.api_key) as client:
+        identity = first.escalation.escalation_id
+        await client.acknowledge(crisis.conversation_id, crisis.utterance_id, identity, by="night shift")
+    await asyncio.sleep(2)
+    free = await hold(stack, TurnInput(crisis.conversation_id, text="Now it has stopped."))
+    assert free.decision is not None
+    assert free.decision.override == pb.OVERRIDE_NONE
+
+
 async def test_a_conversation_is_remembered(stack: Stack) -> None:
     first = turn("My dog Bruno died on Sunday.")
     account = await hold(stack, first)

@@ -17,7 +17,7 @@ from fuzz.hostile import Case
 from fuzz.outcome import FindingError, is_ours
 from media_files import InProcess
 from reward_events import MemoryStore
-from strategist_world import POLICY, Fusion, Spoken
+from strategist_world import CRISIS, POLICY, Fusion, Spoken
 
 from multimood import topics
 from multimood.bus import Bus, Delivery, Handler, Output, RetryPolicy
@@ -53,6 +53,7 @@ from services.reward.memory import Memory
 from services.reward.scoring import Scorer
 from services.reward.settings import RewardSettings
 from services.sentinel.agent import processor as sentinel_processor
+from services.sentinel.answer import Approved
 from services.sentinel.settings import SentinelSettings
 from services.strategist.agent import Strategist
 from services.strategist.agent import processor as strategist_processor
@@ -253,10 +254,12 @@ async def joiner(case: Case) -> str:
 
 async def strategist(case: Case) -> str:
     wire, settings = Wire(), StrategistSettings(retry_budget_s=0.0, vetted_inference_s=0.5)
-    one = Strategist(Fusion(), Spoken(), POLICY, settings)  # type: ignore[arg-type]
+    one = Strategist(Fusion(), Spoken(), POLICY, settings, crisis=CRISIS)  # type: ignore[arg-type]
     processor = strategist_processor(wire.bus, one, settings)
     features, reply = (topics.FEATURES, case.honest(topics.FEATURES)), (topics.REPLY, case.honest(topics.REPLY))
     hostile = (case.topic, case.record)
+    if case.topic is topics.ESCALATION:
+        return await through(processor, wire, features, reply, before=(hostile,))
     if case.topic in {topics.CONVERSATION, topics.DECISION}:
         other = topics.DECISION if case.topic is topics.CONVERSATION else topics.CONVERSATION
         before = [hostile, (other, _of_another_turn(case, other))]
@@ -284,9 +287,11 @@ async def responder(case: Case) -> str:
 
 async def sentinel(case: Case) -> str:
     wire = Wire()
-    processor = sentinel_processor(wire.bus, screener(), vetted(), SentinelSettings(inline_chars=1 << 30))
+    processor = sentinel_processor(
+        wire.bus, screener(), Approved(vetted(), CRISIS), SentinelSettings(inline_chars=1 << 30)
+    )
     hostile, utterance = (case.topic, case.record), (topics.UTTERANCE, case.honest(topics.UTTERANCE))
-    if case.topic in {topics.ESCALATION, topics.SCREENING}:
+    if case.topic in {topics.ESCALATION, topics.ACKNOWLEDGEMENT, topics.SCREENING}:
         return await through(processor, wire, utterance, before=(hostile,))
     return await through(processor, wire, hostile, *((utterance,) if case.topic is topics.REPLY else ()))
 
@@ -353,7 +358,8 @@ CONSUMERS: Mapping[str, tuple[Consumer, ...]] = {
     topics.REPLY_DELTA.name: (gateway,),
     topics.TRUST.name: (reward, gateway),
     topics.FEEDBACK.name: (reward,),
-    topics.ESCALATION.name: (sentinel, gateway),
+    topics.ESCALATION.name: (sentinel, strategist, gateway),
+    topics.ACKNOWLEDGEMENT.name: (sentinel,),
     topics.CONVERSATION.name: (strategist,),
 }
 

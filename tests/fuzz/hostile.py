@@ -99,7 +99,17 @@ HONEST: dict[str, Callable[[pb.Context, random.Random], Message]] = {
     topics.TRUST.name: lambda said, _: sample.trust(said, experience_key="experience/reply/1"),
     topics.FEEDBACK.name: lambda said, _: pb.Feedback(context=said, rating=0.5, intensity=0.5, source="user"),
     topics.ESCALATION.name: lambda said, _: pb.Escalation(
-        context=said, level=pb.RISK_LEVEL_IMMINENT, raised_at_us=sample.T0, rules=["r.1"], version="s-1"
+        context=said,
+        level=pb.RISK_LEVEL_IMMINENT,
+        raised_at_us=sample.T0,
+        rules=["r.1"],
+        version="s-1",
+        escalation_id="e-1",
+        notify="on_call",
+        notified_at_us=sample.T0,
+    ),
+    topics.ACKNOWLEDGEMENT.name: lambda said, _: pb.Acknowledgement(
+        context=said, escalation_id="e-1", by="someone", acknowledged_at_us=sample.T0
     ),
     topics.CONVERSATION.name: lambda said, _: _conversation(said),
 }

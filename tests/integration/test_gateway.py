@@ -28,6 +28,7 @@ from multimood.bus import Publisher
 from multimood.bus.admin import apply_topics
 from multimood.bus.letters import dead_letter_headers
 from multimood.client import AuthenticationError, Client, GatewayRefusedError, OverLimitError, Tls, TurnInput
+from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.contracts.v1 import gateway_pb2 as gw
 from multimood.errors import DeadlineExceededError, UnavailableError
@@ -361,6 +362,36 @@ async def test_feedback_is_published_once_per_content(door: Door, broker: KafkaS
     assert (first.context.tenant, first.context.utterance_id, first.HasField("rating")) == (door.tenant, "u1", True)
 
 
+async def test_a_human_takes_an_escalation_over(door: Door, others: Publisher, broker: KafkaSettings) -> None:
+    crisis, calm = TurnInput("c1", text="hello"), TurnInput("c2", text="hello")
+    async with door.client() as client:
+        for turn in (crisis, calm):
+            await client.publish(turn)
+        context = context_of(door, crisis)
+        await others.publish(
+            topics.ESCALATION, pb.Escalation(context=context, level=pb.RISK_LEVEL_IMMINENT, escalation_id="e-1")
+        )
+        for turn in (crisis, calm):
+            await answer(others, context_of(door, turn), "vetted")
+            await client.get_reply(turn.conversation_id, turn.utterance_id, wait_s=10)
+        while not (await client.get_reply("c1", crisis.utterance_id)).HasField("escalation"):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        with pytest.raises(GatewayRefusedError, match="escalation_id"):
+            await client.acknowledge("c1", crisis.utterance_id, "e-2", by="night shift")
+        with pytest.raises(GatewayRefusedError, match="it was not escalated"):
+            await client.acknowledge("c2", calm.utterance_id, "e-1", by="night shift")
+        with pytest.raises(GatewayRefusedError, match="by"):
+            await client.acknowledge("c1", crisis.utterance_id, "e-1", by=" ")
+        await client.acknowledge("c1", crisis.utterance_id, "e-1", by="night shift", note="called back")
+        await client.acknowledge("c1", "long-gone", "e-0", by="night shift")  # not known here any more: believed
+    first, second = await published(broker, door.tenant, topics.ACKNOWLEDGEMENT)
+    taken = {one.escalation_id: one for one in map(pb.Acknowledgement.FromString, (first.value, second.value))}
+    assert taken.keys() == {"e-0", "e-1"}
+    assert (taken["e-1"].context.tenant, taken["e-1"].context.utterance_id) == (door.tenant, crisis.utterance_id)
+    assert (taken["e-1"].by, taken["e-1"].note) == ("night shift", "called back")
+    assert abs(taken["e-1"].acknowledged_at_us - now_us()) < 60_000_000
+
+
 # --- refusals ------------------------------------------------------------------------------------------------------
 
 
@@ -370,6 +401,7 @@ async def test_wrong_keys_are_refused_on_every_call(door: Door, broker: KafkaSet
             calls = (
                 tell(client, TurnInput("c", text="x")), client.publish(TurnInput("c", text="x")),
                 client.get_reply("c", "u"), client.send_feedback("c", "u", rating=1),
+                client.acknowledge("c", "u", "e", by="me"),
             )  # fmt: skip
             for call in calls:
                 with pytest.raises(AuthenticationError):

@@ -1,6 +1,7 @@
 """The sentinel as a process on a real broker, and on nothing else: there is no Triton, no store and no LLM here."""
 
 import asyncio
+import json
 import secrets
 import statistics
 import time
@@ -12,10 +13,12 @@ import pytest
 from bus_log import counts, messages_of, records_of
 from google.protobuf.message import Message
 from service_process import Process, ends
+from typer.testing import CliRunner
 
 from multimood import topics
 from multimood.bus import Publisher
 from multimood.bus.admin import apply_topics
+from multimood.cli import app
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.local.kafka import KafkaServer
 from multimood.safety import VettedReplies
@@ -75,7 +78,7 @@ def ids(said: Collection[pb.Utterance]) -> set[str]:
 async def reached(broker: KafkaSettings, topic: Topic, wanted: set[str], within_s: float = 40.0) -> list[Message]:
     deadline = time.monotonic() + within_s
     while True:
-        found = await messages_of(broker.brokers, topic, wanted)
+        found = [one for one in await messages_of(broker.brokers, topic, wanted) if not getattr(one, "notice", 0)]
         if set(counts(found)) == wanted:
             return found
         assert time.monotonic() < deadline, f"{len(set(counts(found)))} of {len(wanted)} on {topic.name}"
@@ -206,8 +209,78 @@ async def test_a_human_hears_of_it_within_the_budget(
     assert sorted(spent)[-2] <= 100, spent
 
 
+QUICK = """
+edition = "2031.01"
+roles = { on_call = "first", supervisor = "then" }
+evidence = { labels = ["sadness"], share = 0.9, intensity = 0.9 }
+[levels.imminent]
+reply = "imminent"
+again = "escalated"
+hold = true
+steps = [{ role = "on_call", every_s = 5, for_s = 5 }, { role = "supervisor", every_s = 5 }]
+[levels.elevated]
+reply = "elevated"
+again = "escalated"
+hold = true
+steps = [{ role = "on_call", every_s = 86400 }]
+"""
+
+
+async def test_until_a_human_takes_over_it_is_said_again_and_holds_the_conversation(
+    broker: KafkaSettings, platform: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two sentinels, one of them killed in between; the human uses the command line."""
+    policy, group = tmp_path / "policy.toml", f"t{secrets.token_hex(4)}"
+    policy.write_text(QUICK)
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder in folders:
+        folder.mkdir()
+    first, second = (
+        Process("sentinel", broker, folder, group, MULTIMOOD_SENTINEL_CRISIS_POLICY=str(policy), **NOWHERE)
+        for folder in folders
+    )
+    monkeypatch.setenv("MULTIMOOD_KAFKA_BROKERS", broker.brokers)
+    crisis, calm = utterances(1)[0], utterances(1, "The garden is doing well")[0]
+    calm.context.conversation_id = crisis.context.conversation_id
+    later = utterances(1, "The garden is doing well")[0]
+    later.context.conversation_id = crisis.context.conversation_id
+
+    async def notices() -> list[tuple[int, str]]:
+        found = await messages_of(broker.brokers, topics.ESCALATION, ids([crisis]))
+        return [(one.notice, one.notify) for one in found]
+
+    async def until(count: int) -> None:
+        deadline = time.monotonic() + 60
+        while len(await notices()) < count:
+            assert time.monotonic() < deadline, await notices()
+            await asyncio.sleep(0.2)
+
+    async with first, second:
+        await platform.publish(topics.UTTERANCE, crisis)
+        await until(2)
+        first.kill()
+        await platform.publish(topics.UTTERANCE, calm)
+        await until(4)
+        (held,) = await once(broker, topics.SCREENING, ids([calm]))
+        listed = await asyncio.to_thread(CliRunner().invoke, app, ["escalations", "--json"])
+        (ours,) = [one for one in json.loads(listed.stdout) if one["utterance_id"] == crisis.context.utterance_id]
+        said = ["escalations", "ack", ours["escalation_id"], "--by", "night shift"]
+        assert (await asyncio.to_thread(CliRunner().invoke, app, said)).exit_code == 0
+        before = await notices()
+        await asyncio.sleep(7)
+        await platform.publish(topics.UTTERANCE, later)
+        (free,) = await once(broker, topics.SCREENING, ids([later]))
+        assert before == await notices()
+    assert before[:4] == [(0, "on_call"), (1, "supervisor"), (2, "supervisor"), (3, "supervisor")]
+    assert len(set(before)) == len(before)
+    assert (held.held, free.held) == (True, False)
+    assert (ours["level"], ours["told"]) == ("imminent", "supervisor")
+    for folder in folders:
+        assert "canary" not in (folder.parent / folder.name / "sentinel.log").read_text()
+
+
 async def test_files_that_cannot_work_end_the_process_with_2(tmp_path: Path) -> None:
-    for name in ("RULES", "WEIGHTS", "REPLIES"):
+    for name in ("RULES", "WEIGHTS", "REPLIES", "CRISIS_POLICY"):
         code, said = await ends("sentinel", **{f"MULTIMOOD_SENTINEL_{name}": str(tmp_path / f"no-{name}")})
         assert code == 2, said
         assert f"no-{name}".encode() in said

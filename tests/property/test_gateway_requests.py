@@ -17,8 +17,9 @@ from multimood.bus.envelope import decode
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.contracts.v1 import gateway_pb2 as gw
 from multimood.errors import NotFoundError, UnavailableError
-from multimood.topics import FEEDBACK, UTTERANCE, Topic
+from multimood.topics import ACKNOWLEDGEMENT, FEEDBACK, UTTERANCE, Topic
 from services.gateway.accept import Acceptor
+from services.gateway.acknowledgement import check_acknowledgement
 from services.gateway.ingest import first_part
 from services.gateway.limits import TenantLimits, UploadMemory
 from services.gateway.outcomes import Outcomes
@@ -154,6 +155,20 @@ def test_a_stream_is_refused_or_becomes_one_readable_utterance(
         assert (pb.MODALITY_TEXT in said.manifest) == bool(said.text.strip())
         assert all(ref.bucket == "media" and ref.key.startswith("t/") for ref in (said.audio, said.video) if ref.key)
     assert memory.held == 0
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.builds(gw.AcknowledgeRequest, conversation_id=ids, utterance_id=ids, escalation_id=ids, by=texts), damage)
+def test_an_acknowledgement_is_refused_or_becomes_a_readable_event(
+    request: gw.AcknowledgeRequest, spot: tuple[int, int] | None
+) -> None:
+    try:
+        taken = check_acknowledgement(through_bytes(request, spot), TENANT)
+    except (DecodeError, InvalidRequestError):
+        return
+    decode(ACKNOWLEDGEMENT, taken.SerializeToString(), [], output(ACKNOWLEDGEMENT, taken).key, 0)
+    assert taken.escalation_id
+    assert taken.by.strip() == taken.by != ""
 
 
 @settings(max_examples=300, deadline=None)

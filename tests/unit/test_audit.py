@@ -64,6 +64,11 @@ def test_a_reply_with_everything_beside_it_is_one_outcome() -> None:
     assert verdict(records[::-1], rows=1) == verdict(records, rows=1)
 
 
+def test_a_notice_is_no_second_escalation() -> None:
+    notice = topics.ESCALATION, pb.Escalation(context=context(), level=pb.RISK_LEVEL_IMMINENT, notice=1)
+    assert verdict([*CRISIS, notice, notice]) == Verdict("t/c/u", "escalated", {})
+
+
 def test_an_escalation_with_its_vetted_reply_is_one_outcome() -> None:
     assert verdict(CRISIS) == Verdict("t/c/u", "escalated", {})
 

@@ -112,6 +112,10 @@ def test_an_escalation_is_an_object() -> None:
     raised = pb.Escalation(level=pb.RISK_LEVEL_IMMINENT, raised_at_us=1_700_000_000_123_000, rules=["plan"])
     found = account_of(gw.ConverseResponse(escalation=raised)).as_json()["escalation"]
     assert found == {"level": "imminent", "raised_at": "2023-11-14T22:13:20.123+00:00", "rules": ["plan"]}
+    raised.escalation_id, raised.notify = "e-1", "on_call"
+    found = account_of(gw.ConverseResponse(escalation=raised)).as_json()["escalation"]
+    assert (found["escalation_id"], found["notify"]) == ("e-1", "on_call")
+    assert "to on_call, until `multimood escalations ack e-1`" in shown(gw.ConverseResponse(escalation=raised))
 
 
 def shown(*responses: gw.ConverseResponse) -> str:

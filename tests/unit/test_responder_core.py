@@ -142,10 +142,11 @@ async def answer(wire: Wire, model: Model, message: pb.Decision, **settings: Any
 
 @pytest.mark.parametrize("override", [*pb.Override.values(), 99])
 @pytest.mark.parametrize("level", [None, *pb.RiskLevel.values(), 99])
-def test_nothing_is_generated_without_a_verdict_that_allows_it(override: int, level: int | None) -> None:
-    screening = None if level is None else pb.Screening(level=level)
+@pytest.mark.parametrize("held", [False, True])
+def test_nothing_is_generated_without_a_verdict_that_allows_it(override: int, level: int | None, *, held: bool) -> None:
+    screening = None if level is None else pb.Screening(level=level, held=held)
     plan = plan_of(decision(screening=screening, override=override))
-    allowed = override == pb.OVERRIDE_NONE and level in {pb.RISK_LEVEL_NONE, pb.RISK_LEVEL_LOW}
+    allowed = override == pb.OVERRIDE_NONE and level in {pb.RISK_LEVEL_NONE, pb.RISK_LEVEL_LOW} and not held
     crisis = override == pb.OVERRIDE_CRISIS or level in {pb.RISK_LEVEL_ELEVATED, pb.RISK_LEVEL_IMMINENT}
     assert isinstance(plan, Generate) == allowed
     assert isinstance(plan, Silence) == crisis
@@ -341,6 +342,8 @@ async def test_finished_sentences_survive_the_model(end: float | Exception) -> N
         (pb.OVERRIDE_UNSCREENED, "unscreened", "unscreened"),
         (pb.OVERRIDE_NO_INPUT, "unscreened", "no_input"),
         (pb.OVERRIDE_MODEL_UNAVAILABLE, "unavailable", "model_unavailable"),
+        (pb.OVERRIDE_ESCALATED, "escalated", "escalated"),
+        (pb.OVERRIDE_EVIDENCE, "elevated", "evidence"),
         (77, "unavailable", "unknown_override"),
     ],
 )

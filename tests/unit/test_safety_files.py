@@ -99,7 +99,7 @@ def test_every_locale_has_every_text(locale: str, kind: str) -> None:
     assert reply.id == f"{locale.lower()}.{kind}"
     assert len(reply.text) > 100
     assert "{" not in reply.text
-    assert reply.version.startswith("replies-2026.11-")
+    assert reply.version.startswith("replies-2026.11.1-")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_every_locale_has_every_text(locale: str, kind: str) -> None:
         ("xx", "988"),
     ],
 )
-@pytest.mark.parametrize("kind", ["elevated", "imminent"])
+@pytest.mark.parametrize("kind", ["elevated", "imminent", "escalated"])
 def test_a_crisis_reply_names_the_local_line(locale: str, number: str, kind: str) -> None:
     reply = VettedReplies.load().reply(kind, locale)  # type: ignore[arg-type]
     assert number in reply.text

@@ -14,10 +14,10 @@ from multimood.bus import Bus, Delivery, Event, Following, Output, output
 from multimood.bus.acks import OffsetTracker
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import ConfigurationError
-from multimood.safety import Screener, VettedReplies
+from multimood.safety import CrisisPolicy, Screener, VettedReplies
 from multimood.safety.risk import RISK, is_crisis, outranks, verdict_of
-from services.sentinel.agent import Sentinel
-from services.sentinel.answer import Opinion, outputs_of
+from services.sentinel.agent import PartitionMovedError, Sentinel
+from services.sentinel.answer import Approved, Opinion, outputs_of
 from services.sentinel.said import Said
 from services.sentinel.settings import SentinelSettings
 from services.sentinel.words import Wordless, words_of
@@ -28,7 +28,7 @@ TEXT, AUDIO, VIDEO = pb.MODALITY_TEXT, pb.MODALITY_AUDIO, pb.MODALITY_VIDEO
 CRISIS = "I am going to kill myself tonight"
 CALM = "The garden is doing well"
 SCREENER = Screener.load()
-REPLIES = VettedReplies.load()
+APPROVED = Approved(VettedReplies.load(), CrisisPolicy.load())
 
 
 def context(utterance_id: str = "u", locale: str = "") -> pb.Context:
@@ -79,7 +79,7 @@ class Wire:
 
 
 def sentinel(wire: Wire, knows: Sequence[Output] = (), **settings: object) -> Sentinel:
-    made = Sentinel(wire.bus(), SCREENER, REPLIES, SentinelSettings(**settings))
+    made = Sentinel(wire.bus(), SCREENER, APPROVED, SentinelSettings(**settings))
     for out in knows:
         made.learn(Event(out.topic, out.message, out.id, out.key, "", 0))
     return made
@@ -139,8 +139,8 @@ async def test_a_crisis_is_escalated_answered_and_screened_in_this_order() -> No
     assert escalation.version == screening.version == SCREENER.version
     assert abs(escalation.raised_at_us - time.time_ns() // 1000) < 5_000_000
     assert reply.source == pb.REPLY_SOURCE_VETTED_CRISIS
-    assert (reply.reason, reply.vetted_id) == ("imminent", f"en-gb.imminent@{REPLIES.version}")
-    assert reply.text == REPLIES.reply("imminent", "en-GB").text
+    assert (reply.reason, reply.vetted_id) == ("imminent", f"en-gb.imminent@{APPROVED.replies.version}")
+    assert reply.text == APPROVED.replies.reply("imminent", "en-GB").text
     assert "116 123" in reply.text
     assert [hop.service for hop in screening.hops] == ["sentinel"]
     assert wire.outputs[1].id == output(topics.REPLY, utterance(CRISIS)).id
@@ -259,6 +259,72 @@ def test_tenants_do_not_share_a_memory() -> None:
     assert said.lacks(pb.Reply(context=other))
 
 
+# --- until a human takes over --------------------------------------------------------------------------------------
+
+
+def of(utterance_id: str, text: str) -> Event[Message]:
+    return event(pb.Utterance(context=context(utterance_id), text=text, manifest=[TEXT]))
+
+
+def acknowledgement(wire: Wire) -> Output:
+    (first, *_) = [out.message for out in wire.outputs if out.topic is topics.ESCALATION]
+    taken = pb.Acknowledgement(
+        context=first.context, escalation_id=first.escalation_id, by="me", acknowledged_at_us=time.time_ns() // 1000
+    )
+    return output(topics.ACKNOWLEDGEMENT, taken)
+
+
+def held(wire: Wire) -> dict[str, bool]:
+    return {out.message.context.utterance_id: out.message.held for out in wire.outputs if out.topic is topics.SCREENING}
+
+
+async def test_the_next_words_are_held_at_once_and_until_a_human_takes_over() -> None:
+    wire = Wire()
+    it = sentinel(wire)
+    await it.handle(of("u0", CALM))
+    await it.handle(of("x", CRISIS))
+    await it.handle(of("u1", CALM))
+    out = acknowledgement(wire)
+    it.learn(Event(out.topic, out.message, out.id, out.key, "", 0))
+    await it.handle(of("u2", CALM))
+    assert held(wire) == {"u0": False, "x": False, "u1": True, "u2": False}
+
+
+async def test_a_further_crisis_joins_the_open_one_and_is_not_told_the_same_again() -> None:
+    wire = Wire()
+    it = sentinel(wire)
+    for name in ("x0", "x1"):
+        await it.handle(of(name, CRISIS))
+    first, second = (out.message for out in wire.outputs if out.topic is topics.ESCALATION)
+    assert first.escalation_id == second.escalation_id == output(topics.ESCALATION, first).id
+    assert [out.message.reason for out in wire.outputs if out.topic is topics.REPLY] == ["imminent", "escalated"]
+
+
+async def test_after_a_crash_the_text_is_still_that_of_the_crisis() -> None:
+    before, after = Wire(breaks_before=1), Wire()
+    with pytest.raises(asyncio.CancelledError):
+        await sentinel(before).handle(of("x", CRISIS))
+    await sentinel(after, knows=before.outputs).handle(of("x", CRISIS))
+    assert after.one(topics.REPLY).reason == "imminent"
+
+
+async def test_what_moved_while_it_was_screened_is_taken_up_anew() -> None:
+    """What was open is forgotten with the partition: the words would not be held."""
+    wire = Wire()
+    it = sentinel(wire, inline_chars=0)
+    await it.handle(of("x", CRISIS))
+    known = wire.outputs[0]
+    under_way = asyncio.create_task(it.handle(of("u1", CALM)))
+    await asyncio.sleep(0)
+    it.handovers.clear()
+    with pytest.raises(PartitionMovedError) as moved:
+        await under_way
+    assert moved.value.retryable
+    it.learn(Event(known.topic, known.message, known.id, known.key, "", 0))
+    await it.handle(of("u1", CALM))
+    assert held(wire) == {"x": False, "u1": True}
+
+
 # --- time ----------------------------------------------------------------------------------------------------------
 
 
@@ -350,6 +416,6 @@ async def test_followed_records_are_learnt_from_at_once_and_acknowledged() -> No
 
 def test_every_output_of_an_opinion_belongs_to_the_utterance() -> None:
     opinion = Opinion(pb.RISK_LEVEL_ELEVATED, ("r",), 0.9, "v")
-    for out in outputs_of(context("u9"), opinion, REPLIES, pb.Hop(), 7):
+    for out in outputs_of(context("u9"), opinion, APPROVED, None, pb.Hop(), 7):
         assert out.message.context.utterance_id == "u9"
         assert out.id == output(out.topic, out.message).id

@@ -44,6 +44,8 @@ class Override(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OVERRIDE_UNSCREENED: _ClassVar[Override]
     OVERRIDE_NO_INPUT: _ClassVar[Override]
     OVERRIDE_MODEL_UNAVAILABLE: _ClassVar[Override]
+    OVERRIDE_ESCALATED: _ClassVar[Override]
+    OVERRIDE_EVIDENCE: _ClassVar[Override]
 
 class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -83,6 +85,8 @@ OVERRIDE_CRISIS: Override
 OVERRIDE_UNSCREENED: Override
 OVERRIDE_NO_INPUT: Override
 OVERRIDE_MODEL_UNAVAILABLE: Override
+OVERRIDE_ESCALATED: Override
+OVERRIDE_EVIDENCE: Override
 ROLE_UNSPECIFIED: Role
 ROLE_USER: Role
 ROLE_SYSTEM: Role
@@ -176,20 +180,22 @@ class Transcript(_message.Message):
     def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., text: _Optional[str] = ..., no_speech_probability: _Optional[float] = ..., missing: _Optional[_Union[MissingReason, str]] = ..., model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ...) -> None: ...
 
 class Screening(_message.Message):
-    __slots__ = ("context", "level", "rules", "score", "version", "hops")
+    __slots__ = ("context", "level", "rules", "score", "version", "hops", "held")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     context: Context
     level: RiskLevel
     rules: _containers.RepeatedScalarFieldContainer[str]
     score: float
     version: str
     hops: _containers.RepeatedCompositeFieldContainer[Hop]
-    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., level: _Optional[_Union[RiskLevel, str]] = ..., rules: _Optional[_Iterable[str]] = ..., score: _Optional[float] = ..., version: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ...) -> None: ...
+    held: bool
+    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., level: _Optional[_Union[RiskLevel, str]] = ..., rules: _Optional[_Iterable[str]] = ..., score: _Optional[float] = ..., version: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., held: _Optional[bool] = ...) -> None: ...
 
 class Embedding(_message.Message):
     __slots__ = ("context", "modality", "vector", "shape", "model_name", "model_version", "missing", "hops")
@@ -426,18 +432,44 @@ class Feedback(_message.Message):
     def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., rating: _Optional[float] = ..., intensity: _Optional[float] = ..., source: _Optional[str] = ...) -> None: ...
 
 class Escalation(_message.Message):
-    __slots__ = ("context", "level", "raised_at_us", "rules", "version")
+    __slots__ = ("context", "level", "raised_at_us", "rules", "version", "escalation_id", "notice", "notify", "notified_at_us", "acknowledge_by_us", "policy_version")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     RAISED_AT_US_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    ESCALATION_ID_FIELD_NUMBER: _ClassVar[int]
+    NOTICE_FIELD_NUMBER: _ClassVar[int]
+    NOTIFY_FIELD_NUMBER: _ClassVar[int]
+    NOTIFIED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGE_BY_US_FIELD_NUMBER: _ClassVar[int]
+    POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
     context: Context
     level: RiskLevel
     raised_at_us: int
     rules: _containers.RepeatedScalarFieldContainer[str]
     version: str
-    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., level: _Optional[_Union[RiskLevel, str]] = ..., raised_at_us: _Optional[int] = ..., rules: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ...) -> None: ...
+    escalation_id: str
+    notice: int
+    notify: str
+    notified_at_us: int
+    acknowledge_by_us: int
+    policy_version: str
+    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., level: _Optional[_Union[RiskLevel, str]] = ..., raised_at_us: _Optional[int] = ..., rules: _Optional[_Iterable[str]] = ..., version: _Optional[str] = ..., escalation_id: _Optional[str] = ..., notice: _Optional[int] = ..., notify: _Optional[str] = ..., notified_at_us: _Optional[int] = ..., acknowledge_by_us: _Optional[int] = ..., policy_version: _Optional[str] = ...) -> None: ...
+
+class Acknowledgement(_message.Message):
+    __slots__ = ("context", "escalation_id", "by", "acknowledged_at_us", "note")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    ESCALATION_ID_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    context: Context
+    escalation_id: str
+    by: str
+    acknowledged_at_us: int
+    note: str
+    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., escalation_id: _Optional[str] = ..., by: _Optional[str] = ..., acknowledged_at_us: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
 
 class Conversation(_message.Message):
     __slots__ = ("context", "turns", "steps", "revision")

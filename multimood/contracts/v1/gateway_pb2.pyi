@@ -129,3 +129,21 @@ class SendFeedbackRequest(_message.Message):
 class SendFeedbackResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class AcknowledgeRequest(_message.Message):
+    __slots__ = ("conversation_id", "utterance_id", "escalation_id", "by", "note")
+    CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
+    UTTERANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    ESCALATION_ID_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    conversation_id: str
+    utterance_id: str
+    escalation_id: str
+    by: str
+    note: str
+    def __init__(self, conversation_id: _Optional[str] = ..., utterance_id: _Optional[str] = ..., escalation_id: _Optional[str] = ..., by: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+
+class AcknowledgeResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -54,6 +54,11 @@ class GatewayStub:
                 request_serializer=multimood_dot_v1_dot_gateway__pb2.SendFeedbackRequest.SerializeToString,
                 response_deserializer=multimood_dot_v1_dot_gateway__pb2.SendFeedbackResponse.FromString,
                 _registered_method=True)
+        self.Acknowledge = channel.unary_unary(
+                '/multimood.v1.Gateway/Acknowledge',
+                request_serializer=multimood_dot_v1_dot_gateway__pb2.AcknowledgeRequest.SerializeToString,
+                response_deserializer=multimood_dot_v1_dot_gateway__pb2.AcknowledgeResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServicer:
@@ -86,6 +91,13 @@ class GatewayServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Acknowledge(self, request, context):
+        """A human has taken an escalation over. Returns when that is durable; saying it again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -108,6 +120,11 @@ def add_GatewayServicer_to_server(servicer, server):
                     servicer.SendFeedback,
                     request_deserializer=multimood_dot_v1_dot_gateway__pb2.SendFeedbackRequest.FromString,
                     response_serializer=multimood_dot_v1_dot_gateway__pb2.SendFeedbackResponse.SerializeToString,
+            ),
+            'Acknowledge': grpc.unary_unary_rpc_method_handler(
+                    servicer.Acknowledge,
+                    request_deserializer=multimood_dot_v1_dot_gateway__pb2.AcknowledgeRequest.FromString,
+                    response_serializer=multimood_dot_v1_dot_gateway__pb2.AcknowledgeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -218,6 +235,33 @@ class Gateway:
             '/multimood.v1.Gateway/SendFeedback',
             multimood_dot_v1_dot_gateway__pb2.SendFeedbackRequest.SerializeToString,
             multimood_dot_v1_dot_gateway__pb2.SendFeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Acknowledge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/multimood.v1.Gateway/Acknowledge',
+            multimood_dot_v1_dot_gateway__pb2.AcknowledgeRequest.SerializeToString,
+            multimood_dot_v1_dot_gateway__pb2.AcknowledgeResponse.FromString,
             options,
             channel_credentials,
             insecure,
