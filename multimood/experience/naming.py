@@ -66,3 +66,9 @@ def is_feedback(name: str) -> bool:
 def of_this_version(key: str) -> str:
     """The same object under this version's prefix: what an older version named is written by this one as its own."""
     return _TABLE.sub(lambda found: found[0].replace(f"/v{found[2]}/", f"/v{VERSION}/"), key, count=1)
+
+
+def version_of(key: str) -> int | None:
+    """The version of the table that an object belongs to; None when its name says none."""
+    found = _TABLE.search(key.replace("\\", "/"))
+    return int(found[2]) if found is not None else None

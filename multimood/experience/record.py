@@ -114,9 +114,9 @@ def unfit_reason(row: Row) -> str | None:
         return "no_reply"
     if row["override"] != "none":
         return "override"
-    probabilities = {item["label"]: item["p"] for item in row["strategy"]}
+    probabilities = {item["label"]: item["p"] or 0.0 for item in row["strategy"] or ()}
     sums_to_one = math.isclose(sum(probabilities.values()), 1.0, abs_tol=SUM_TOLERANCE)
-    if not (0.0 < row["propensity"] <= 1.0 and sums_to_one and probabilities.get(row["chosen"], 0.0) > 0.0):
+    if not (0.0 < (row["propensity"] or 0.0) <= 1.0 and sums_to_one and probabilities.get(row["chosen"], 0.0) > 0.0):
         return "no_propensity"
     if row["reply_source"] != "generated" or row["reply_strategy"] not in {row["chosen"], None}:
         return "not_carried_out"

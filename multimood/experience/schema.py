@@ -7,6 +7,7 @@ no hashes in `models`, and ended with `timings`; `multimood.experience.rows` rea
 
 import json
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
 import pyarrow as pa
@@ -213,6 +214,8 @@ COLUMNS: Final = (
     ),
 )
 
+FORMER: Final = MappingProxyType({"models": _structs(name=TEXT, version=TEXT)})
+"""Types that version 1 had."""
 PARTS: Final = {
     part: tuple(column.name for column in COLUMNS if column.part == part)
     for part in ("identity", "decision", "reply", "trust", "derived")

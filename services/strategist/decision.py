@@ -9,10 +9,10 @@ from typing import Final
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.perception.conversation import dialogue_with, packed, shortened
 from multimood.perception.fusion import Perception, Sight, Taxonomy
-from multimood.perception.state import state_of
+from multimood.perception.state import STRATEGIES, state_of
 from multimood.safety.risk import is_crisis, verdict_of
 from services.strategist.exploration import Exploration
-from services.strategist.policy import ADVICE, NO_INSTRUCTION, RULES, STRATEGIES, choose
+from services.strategist.policy import ADVICE, NO_INSTRUCTION, RULES, choose
 
 UNKNOWN: Final = "-"
 """Stands for the served model's version where the model did not answer."""
