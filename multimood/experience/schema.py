@@ -195,13 +195,13 @@ COLUMNS: Final = (
         "token_ids",
         pa.list_(pa.int32()),
         "reply",
-        "Ids of the tokens that the model wrote, in its own vocabulary; null: its server gives none.",
+        "Ids of the tokens that the model wrote, in its own vocabulary; null: its server tells none.",
     ),
     Column(
         "token_log_probs",
         pa.list_(pa.float32()),
         "reply",
-        "Natural logarithm of each token's probability as it was sampled; null: its server gives none.",
+        "Natural logarithm of each token's probability, as its server tells it; null: it tells none.",
     ),
     Column(
         "reply_attempts",

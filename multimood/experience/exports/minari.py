@@ -28,6 +28,7 @@ def export_minari(rows: Rows, out: Path, wishes: Wishes) -> Exported:
     """
     try:
         from gymnasium import spaces  # noqa: PLC0415
+        from minari import __version__ as minari_version  # noqa: PLC0415
         from minari.data_collector.episode_buffer import EpisodeBuffer  # noqa: PLC0415
         from minari.dataset.minari_storage import MinariStorage  # noqa: PLC0415
     except ImportError as error:
@@ -52,7 +53,7 @@ def export_minari(rows: Rows, out: Path, wishes: Wishes) -> Exported:
             "author_email": {"unknown"},
             "code_permalink": "unknown",
             "description": f"{CREATED}; reward: {wishes.target}",
-            "minari_version": "~=0.5",
+            "minari_version": minari_version,
             "state_version": found.version,
             "features": list(names_of(found.version)),
             "strategies": list(found.labels),
