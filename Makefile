@@ -1,6 +1,6 @@
 # Everything a person does with this project. `make` lists it; nothing but git and make has to be installed first.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-training quick lint types chaos fuzz backlog results protos lock train-env bench-env bench clean
+.PHONY: help setup demo test test-training quick lint types chaos fuzz backlog results protos lock train-env research-env test-research bench-env bench clean
 SHELL := /bin/bash
 QUICK ?= --quick
 PY := .venv/bin/python
@@ -54,6 +54,12 @@ test-training: train-env ## the tests that need torch: training, models of a hub
 	  tests/unit/test_hub_encoder.py tests/integration/test_text_training.py
 	@$(PY) -m pytest -v tests/integration/test_hub.py
 
+research-env: setup ## make .venv-research with what reads exports of the log: TRL, Minari, obp (several GB: torch)
+	@tools/research-env.sh
+
+test-research: research-env ## the exports of the experience log, opened by the libraries they are for
+	@.venv-research/bin/python -m pytest -v -rs tests/integration/test_experience_exports.py
+
 chaos: setup ## kill, freeze and cut off parts at random while utterances flow: KILLS=n REPORT=file.json
 	@$(PY) -m benchmarks.chaos --kills $(or $(KILLS),20) $(if $(REPORT),--report $(REPORT))
 
@@ -77,4 +83,4 @@ lock: ## resolve requirements/*.txt anew from pyproject.toml
 
 clean: ## remove what set-up and tests made (running systems first: multimood down)
 	@[ ! -x .venv/bin/multimood ] || .venv/bin/multimood down
-	rm -rf .venv .venv-triton .venv-train .venv-bench .tools .data .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-triton .venv-train .venv-research .venv-bench .tools .data .mypy_cache .ruff_cache .hypothesis

@@ -5,9 +5,13 @@ A service composes what it needs; `python -m services.<name> --help` prints the 
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SHORTEST_KEY: Final = 16
+"""Characters of a secret that nobody guesses."""
 
 
 class KafkaSettings(BaseSettings):
@@ -40,6 +44,24 @@ class StoreSettings(BaseSettings):
     region: str = "us-east-1"
     media_bucket: str = "multimood-media"
     experience_bucket: str = "multimood-experience"
+
+
+class PseudonymSettings(BaseSettings):
+    """How ids of the platform become pseudonyms in the experience log (docs/decisions/007)."""
+
+    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_PSEUDONYM_", use_attribute_docstrings=True)
+
+    key: SecretStr = SecretStr("")
+    """A secret of at least 16 characters that stays the same for ever (`openssl rand -hex 32`). Another one gives other
+    pseudonyms: conversations that are going on then seem new, and later feedback finds no row. Empty: one is derived
+    from MULTIMOOD_S3_SECRET_KEY, so set it before you change that."""
+
+    @field_validator("key")
+    @classmethod
+    def _long_enough(cls, key: SecretStr) -> SecretStr:
+        if 0 < len(key.get_secret_value()) < SHORTEST_KEY:
+            raise ValueError(f"KEY has fewer than {SHORTEST_KEY} characters: make one with `openssl rand -hex 32`")
+        return key
 
 
 class TritonSettings(BaseSettings):

@@ -5,6 +5,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from multimood import topics
@@ -13,12 +14,37 @@ from multimood.bus.acks import OffsetTracker
 from multimood.bus.envelope import encode_headers
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import UnavailableError
-from multimood.experience.reader import Found
+from multimood.experience import Pseudonyms
+from multimood.experience.record import feedback_row as feedback_of_event
+from multimood.experience.record import row_of as record_of_events
+from multimood.experience.sources import Found
 from multimood.store.errors import ChangedObjectError, MissingObjectError
 from multimood.topics import Topic
 
 SAID = "I lost my job on Friday and I cannot sleep."
 ANSWER = "That sounds really hard. What has been weighing on you the most?"
+
+
+class Remembered(Pseudonyms):
+    """Pseudonyms that remember whose they are, so that a test can ask."""
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__(key)
+        self.known: dict[str, str] = {}
+
+    def utterance(self, tenant: str, utterance_id: str) -> str:
+        found = super().utterance(tenant, utterance_id)
+        self.known[found] = utterance_id
+        return found
+
+    def of_row(self, row: Any) -> str:
+        """The utterance's id as the platform knows it."""
+        return self.known[row["utterance_id"]]
+
+
+PSEUDONYMS = Remembered(b"a key for tests only")
+row_of = partial(record_of_events, pseudonyms=PSEUDONYMS)
+feedback_row = partial(feedback_of_event, pseudonyms=PSEUDONYMS)
 T0 = 1_790_000_000_000_000
 """Microseconds since the epoch: 2026-09-21, 13:33:20 UTC."""
 
@@ -138,7 +164,7 @@ class MemoryStore:
         return hashlib.sha256(self.objects[key]).hexdigest() if key in self.objects else ""
 
 
-@dataclass(frozen=True)
+@dataclass
 class MemorySource:
     """The same, as the reader's source."""
 

@@ -25,10 +25,11 @@ from multimood.taxonomy import EMOTIONS
 from multimood.topics import Topic, key_of
 from services.strategist.agent import RECOVERS, Strategist, processor
 from services.strategist.decision import Policy
+from services.strategist.exploration import Exploration
 from services.strategist.settings import StrategistSettings
 
 CRISIS = CrisisPolicy.load()
-POLICY = Policy("mesc", 0.1, "fusion", "ab" * 32)
+POLICY = Policy("mesc", Exploration("epsilon", 0.1), "fusion", "ab" * 32)
 WIDTH = {pb.MODALITY_TEXT: 384, pb.MODALITY_AUDIO: 256, pb.MODALITY_VIDEO: 512}
 SIZES = {"emotion": 8, "stage": 3, "system_emotion": 8, "strategy_mesc": 10, "strategy_esconv": 8}
 

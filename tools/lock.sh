@@ -13,6 +13,7 @@ resolve() { # OUT SOURCES...
 
 resolve requirements/app.txt pyproject.toml requirements/app.in --extra dev "$@"
 resolve requirements/train.txt pyproject.toml --extra train --constraint requirements/app.txt "$@"
+resolve requirements/research.txt pyproject.toml requirements/research.in --extra local "$@"
 resolve requirements/bench.txt requirements/bench.in "$@"
 
 # The Triton server's environment: triton.in lists every package of it, so nothing is resolved but the hashes.

@@ -16,12 +16,12 @@ from aiokafka.errors import KafkaError
 from multimood import topics
 from multimood.audit.summary import Summary
 from multimood.audit.verdict import Facts, Ledger, Verdict, name_of
-from multimood.bus.envelope import decode
+from multimood.bus.envelope import decode, event_id
 from multimood.bus.letters import Letter, Place, sort_letters
 from multimood.bus.tail import PartitionTail
 from multimood.errors import InvalidEventError, UnavailableError
-from multimood.experience.reader import Bucket, rows
-from multimood.settings import KafkaSettings, StoreSettings
+from multimood.experience import Bucket, Pseudonyms, rows
+from multimood.settings import KafkaSettings, PseudonymSettings, StoreSettings
 from multimood.topics import TOPICS, Topic
 
 TELLING: Final = tuple(
@@ -37,15 +37,17 @@ async def audit(
 ) -> Summary:
     """Judge every utterance that the topics still hold.
 
-    `confirmed`: utterance ids that somebody was told are accepted; those on no topic are lost. `grace_s`: younger ones
-    may still be on their way. Memory: one partition's utterances, the names of all rows and letters. Raises
-    UnavailableError, and what the log's reader raises.
+    Rows are found by their pseudonyms, so the key must be the reward service's. `confirmed`: utterance ids that
+    somebody was told are accepted; those on no topic are lost. `grace_s`: younger ones may still be on their way.
+    Memory: one partition's utterances, the ids of all rows, the names of all letters. Raises UnavailableError, and what
+    the log's reader raises.
     """
     logged = await asyncio.to_thread(_logged, store)
+    pseudonyms = Pseudonyms.of(PseudonymSettings(), store)
     tail = PartitionTail(kafka)
     try:
         await tail.start()
-        return await _Reading(tail, logged, time.time() * 1000 - grace_s * 1000, set(confirmed)).run()
+        return await _Reading(tail, logged, pseudonyms, time.time() * 1000 - grace_s * 1000, set(confirmed)).run()
     except (KafkaError, OSError) as error:
         raise UnavailableError(f"the topics on {kafka.brokers} cannot be read: {type(error).__name__}") from None
     finally:
@@ -53,14 +55,16 @@ async def audit(
 
 
 def _logged(store: StoreSettings) -> Counter[str]:
+    """How often each row id is in the log."""
     with Bucket(store) as bucket:
-        return Counter(f"{row['tenant']}/{row['conversation_id']}/{row['utterance_id']}" for row in rows(bucket))
+        return Counter(str(row["row_id"]) for row in rows(bucket))
 
 
 @dataclass(slots=True)
 class _Reading:
     tail: PartitionTail
     logged: Mapping[str, int]
+    pseudonyms: Pseudonyms
     settled_before_ms: float
     confirmed: set[str]
 
@@ -85,7 +89,9 @@ class _Reading:
         for name in ledger.names():
             for letter, dropped in letters.get(name, ()):
                 ledger.see_letter(name, letter, dropped=dropped)
-            if count := self.logged.get(name):
+            # The first version of the log had the decision's event id itself.
+            ids = {self.pseudonyms.row(name), event_id(name, topics.DECISION)}
+            if count := sum(self.logged.get(one, 0) for one in ids):
                 ledger.see_row(name, count)
         return ledger.verdicts(int(self.settled_before_ms))
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
@@ -20,7 +20,10 @@ from multimood.errors import DeadlineExceededError, MultimoodError
 from multimood.local.endpoints import Endpoints
 from multimood.local.samples import face_clip, speech
 from multimood.local.stack import Stack
-from multimood.settings import StoreSettings
+from multimood.settings import PseudonymSettings, StoreSettings
+
+if TYPE_CHECKING:
+    from multimood.experience import Row
 
 OUT: Final = Path("demo")
 ROWS_WITHIN_S: Final = 120.0
@@ -103,15 +106,20 @@ def fetch_experience(
 ) -> Path:
     """Wait until the rows of the utterances are in the store, and write them into one Parquet file; gives its path.
 
-    Not to be used inside a running event loop. Raises DeadlineExceededError when they do not come.
+    `utterances`: ids as the platform knows them. Not to be used inside a running event loop. Raises
+    DeadlineExceededError when they do not come.
     """
-    from multimood.experience import Bucket, rows  # noqa: PLC0415 - slow to import, and only the end needs it
+    from multimood.experience import Bucket, Pseudonyms, rows  # noqa: PLC0415 - slow to import, and only the end needs it
     from multimood.experience.schema import SCHEMA  # noqa: PLC0415
     from multimood.experience.table import encode  # noqa: PLC0415
 
-    deadline = time.monotonic() + within_s
+    deadline, pseudonyms = time.monotonic() + within_s, Pseudonyms.of(PseudonymSettings(), settings)
+
+    def is_wanted(row: "Row") -> bool:
+        return row["utterance_id"] in {pseudonyms.utterance(row["tenant"], one) for one in utterances}
+
     with Bucket(settings) as bucket:
-        while len(found := [row for row in rows(bucket) if row["utterance_id"] in utterances]) < len(utterances):
+        while len(found := [row for row in rows(bucket) if is_wanted(row)]) < len(utterances):
             if time.monotonic() > deadline:
                 raise DeadlineExceededError(
                     f"{len(found)} of {len(utterances)} experience rows are in bucket {settings.experience_bucket} "

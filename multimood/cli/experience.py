@@ -1,53 +1,65 @@
-"""`multimood experience`: what is in the log, of a bucket or a folder. What people said is shown only on request."""
+"""`multimood experience`: what is in the log, whether it is sound, and how it gets into other tools.
+
+What people said is shown only on request.
+"""
 
 import json
-import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from multimood.errors import MultimoodError
-from multimood.local.endpoints import Endpoints
-from multimood.settings import StoreSettings
+from multimood.cli.logplace import (
+    DATA,
+    DAY,
+    WINDOW_H,
+    DataOption,
+    DefaultRatingOption,
+    FromOption,
+    JsonOption,
+    LogArgument,
+    LogOption,
+    ToOption,
+    UntilOption,
+    WindowOption,
+    at_work,
+    days_of,
+    open_log,
+    waiting_of,
+)
 
 if TYPE_CHECKING:
-    from multimood.experience import Source
+    from multimood.experience import Pseudonyms
+    from multimood.experience.check import Report
+    from multimood.experience.exports import Kind
+    from multimood.experience.exports.wishes import Target
 
-DATA: Final = Path(".data")
-DAY: Final = "%Y-%m-%d"
 NO_DAY: Final = "no day"
+KINDS: Final = ("trl-dpo", "trl-kto", "minari", "obp", "hf")
+TARGETS: Final = ("reward", "rating", "relief")
 
 app = typer.Typer(no_args_is_help=True, help="The experience log: rows a researcher learns from.")
 
-FolderOption = Annotated[
-    Path | None, typer.Option("--folder", help="A folder with the log's Parquet files, or one file.", exists=True)
-]
-DataOption = Annotated[Path, typer.Option("--data", help="Folder of the local system whose store to read.")]
-FromOption = Annotated[datetime | None, typer.Option("--from", formats=[DAY], help="First day (UTC).")]
-ToOption = Annotated[datetime | None, typer.Option("--to", formats=[DAY], help="Last day (UTC).")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
-
 
 @app.command("ls")
-def ls(
-    folder: FolderOption = None,
+def ls(  # noqa: PLR0917 - each is an option
+    log: LogArgument = "",
+    folder: LogOption = "",
     data: DataOption = DATA,
     first: FromOption = None,
     last: ToOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Count the rows, day by day. Reads the store of MULTIMOOD_S3_ENDPOINT, else that of the local system."""
-    with _log(folder, data) as found:
-        days = _by_day(found.rows(_days(first, last)))
+    with open_log(log or folder, data) as found, at_work("reading") as advance:
+        days = _by_day(found.rows(days_of(first, last), advance=advance))
     if as_json:
         for day in days.values():
             typer.echo(json.dumps(day.as_json()))
@@ -61,9 +73,10 @@ def ls(
 @app.command("show")
 def show(  # noqa: PLR0917 - each is an option
     utterances: Annotated[
-        list[str] | None, typer.Argument(help="Utterance ids; without them, the newest rows.")
+        list[str] | None,
+        typer.Argument(help="Utterance ids, as the platform or as the log has them, or row ids; else the newest rows."),
     ] = None,
-    folder: FolderOption = None,
+    log: LogOption = "",
     data: DataOption = DATA,
     content: Annotated[bool, typer.Option("--content", help="Show what was said, too.")] = False,
     most: Annotated[int, typer.Option("--last", min=1, help="How many of the newest rows.")] = 1,
@@ -72,48 +85,154 @@ def show(  # noqa: PLR0917 - each is an option
     """Print rows with everything that is known but, unless --content is given, what was said."""
     from multimood.experience.record import us_of  # noqa: PLC0415 - pyarrow is slow to import
 
-    wanted = set(utterances or ())
-    with _log(folder, data) as found:
-        chosen = (row for row in found.rows(None) if not wanted or row["utterance_id"] in wanted)
-        kept = list(chosen) if wanted else _newest(chosen, most)
-    if not kept or wanted - {row["utterance_id"] for row in kept}:
-        missing = ", ".join(sorted(wanted - {row["utterance_id"] for row in kept})) or "any row"
-        typer.secho(f"error: {found.place} does not have {missing}", fg="red", err=True)
+    wanted = list(dict.fromkeys(utterances or ()))
+    with open_log(log, data) as found:
+        names = _Names(found.pseudonyms())
+        if wanted:
+            kept = [row for row in found.rows() if any(names.has(row, one) for one in wanted)]
+        else:
+            kept = _newest(found.rows(), most)
+        absent = [one for one in wanted if not any(names.has(row, one) for row in kept)]
+    if absent or not kept:
+        typer.secho(f"error: {found.place} does not have {', '.join(absent) or 'any row'}", fg="red", err=True)
     for row in sorted(kept, key=lambda row: us_of(row["scored_at"])):
         shown = row if content else _without_content(row)
         if as_json:
             typer.echo(json.dumps(shown, default=_plain, ensure_ascii=False))
         else:
             _print(shown)
-    if len({row["utterance_id"] for row in kept}) < max(1, len(wanted)):
+    if absent or not kept:
         raise typer.Exit(1)
 
 
-@dataclass(slots=True)
-class _Log:
-    source: "Source"
-    place: str
+@app.command("check")
+def check(  # noqa: PLR0917 - each is an option
+    log: LogArgument = "",
+    folder: LogOption = "",
+    data: DataOption = DATA,
+    first: FromOption = None,
+    last: ToOption = None,
+    allow: Annotated[
+        list[str] | None, typer.Option("--allow", help="A kind of finding that is no fault here (see the report).")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify a log: sums, supports, propensities, gaps, duplicates, schema, feedback; exit code 1 if anything is wrong.
 
-    def rows(self, days: tuple[date, date] | None) -> Iterator[dict[str, Any]]:
-        from multimood.experience import rows  # noqa: PLC0415
+    A gap may be a turn without consent: then say --allow gap. Ids only, never what was said.
+    """
+    from multimood.experience.check import WRONG  # noqa: PLC0415 - pyarrow is slow to import
+    from multimood.experience.check import check as verify  # noqa: PLC0415
 
-        return rows(self.source, days=days, feedback=True)
+    allowed = tuple(allow or ())
+    if unknown := sorted(set(allowed) - set(WRONG)):
+        raise typer.BadParameter(f"{unknown[0]!r} is no kind of finding; there are {', '.join(WRONG)}")
+    with open_log(log or folder, data) as found, at_work("checking") as advance:
+        report = verify(found.source, days=days_of(first, last), advance=advance)
+    if as_json:
+        typer.echo(json.dumps({**report.as_json(), "sound": report.is_sound(allowed)}, indent=1))
+    else:
+        _print_report(report, allowed, found.place)
+    raise typer.Exit(0 if report.is_sound(allowed) else 1)
 
 
-@contextmanager
-def _log(folder: Path | None, data: Path) -> Iterator[_Log]:
-    """Open the log; errors are printed and end the command."""
-    from multimood.experience import Bucket, Folder  # noqa: PLC0415
+@app.command("export")
+def export_command(  # noqa: PLR0917 - each is an option
+    to: Annotated[str, typer.Option("--to", help=f"Form: {', '.join(KINDS)}.")],
+    out: Annotated[Path, typer.Option("--out", help="A folder that is new or empty.")],
+    log: LogArgument = "",
+    folder: LogOption = "",
+    data: DataOption = DATA,
+    first: FromOption = None,
+    last: UntilOption = None,
+    target: Annotated[
+        str,
+        typer.Option("--reward", help="What counts: reward (of the trust score), rating, relief (fall of intensity)."),
+    ] = "reward",
+    threshold: Annotated[float, typer.Option("--threshold", help="trl-kto: desirable from this reward on.")] = 0.5,
+    min_gap: Annotated[float, typer.Option("--min-gap", min=0, help="trl-dpo: least distance of rewards.")] = 0.1,
+    content: Annotated[bool, typer.Option("--content", help="hf: with what was said.")] = False,
+    window_h: WindowOption = WINDOW_H,
+    default_rating: DefaultRatingOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the log for another library: preference pairs or examples, episodes, bandit feedback, a dataset.
 
-    try:
-        if folder is not None:
-            yield _Log(Folder(folder), str(folder))
-            return
-        settings = StoreSettings() if "MULTIMOOD_S3_ENDPOINT" in os.environ else Endpoints.of(data).s3
-        with Bucket(settings) as bucket:
-            yield _Log(bucket, f"bucket {settings.experience_bucket} on {settings.endpoint}")
-    except MultimoodError as error:
-        _fail(error)
+    trl-dpo, trl-kto: what TRL's trainers take; with what was said. minari: conversations as episodes (needs the
+    research environment). obp: an npz, opened by multimood.experience.exports.obp.load_bandit_feedback. hf: Parquet and
+    a card. Reads the store of MULTIMOOD_S3_ENDPOINT, else that of the local system, unless LOG names another place.
+    """
+    from multimood.experience.exports import Wishes, export  # noqa: PLC0415 - pyarrow is slow to import
+
+    if to not in KINDS:
+        raise typer.BadParameter(f"{to!r} is no form; there are {', '.join(KINDS)}", param_hint="--to")
+    if target not in TARGETS:
+        raise typer.BadParameter(f"{target!r} is no reward; there are {', '.join(TARGETS)}", param_hint="--reward")
+    wishes = Wishes(cast("Target", target), threshold, min_gap, content=content)
+    with open_log(log or folder, data) as found, at_work(f"exporting to {to}") as advance:
+        days, waiting = days_of(first, last), waiting_of(window_h, default_rating)
+        done = export(lambda: found.rows(days, waiting, advance), cast("Kind", to), out, wishes)
+    if as_json:
+        typer.echo(json.dumps(done.as_json()))
+        return
+    typer.echo(f"{out}: {done.items} of {done.rows} rows")
+    for reason, count in sorted(done.left_out.items()):
+        typer.echo(f"  left out, {reason}: {count}")
+
+
+@app.command("compact")
+def compact_command(
+    log: LogArgument = "",
+    folder: LogOption = "",
+    data: DataOption = DATA,
+    after_days: Annotated[
+        int | None,
+        typer.Option("--after-days", min=1, help="Age of a day in days; fewer only while no reward service runs."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the small objects of old days into large ones. Readers may go on; broken off, it is simply done again.
+
+    By default days that are out of Kafka's retention, since the reward service can not write into those any more.
+    """
+    from multimood.experience.compact import AFTER_DAYS, compact  # noqa: PLC0415 - pyarrow is slow to import
+
+    with open_log(log or folder, data) as found, at_work("compacting") as advance:
+        done = compact(found.source, after_days=after_days or AFTER_DAYS, advance=advance)
+    if as_json:
+        typer.echo(json.dumps({"days": done.days, "small": done.small, "large": done.large, "kept": done.kept}))
+    else:
+        typer.echo(f"{done.days} days: {done.small} small objects are now {done.large} large ones; {done.kept} stay")
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Rows by the names that they can be asked for: row id, pseudonym, and the platform's id where the key is known."""
+
+    pseudonyms: "Pseudonyms | None"
+
+    def has(self, row: Mapping[str, Any], name: str) -> bool:
+        if name in {row["row_id"], row["utterance_id"]}:
+            return True
+        return self.pseudonyms is not None and row["utterance_id"] == self.pseudonyms.utterance(row["tenant"], name)
+
+
+def _print_report(report: "Report", allowed: tuple[str, ...], place: str) -> None:
+    from multimood.experience.check import NOTED, WRONG  # noqa: PLC0415
+
+    console = Console()
+    console.print(
+        f"{escape(place)}: {report.rows} rows in {report.objects} objects, {report.fit} fit for evaluation, "
+        f"{report.feedback} feedback",
+        highlight=False,
+    )
+    table = Table("", "kind", "count", "what", box=None, pad_edge=False)
+    for kinds, style in ((WRONG, "red"), (NOTED, "yellow")):
+        for kind, what in kinds.items():
+            if count := report.counts[kind]:
+                word = "allowed" if kind in allowed else "wrong" if kinds is WRONG else "note"
+                table.add_row(f"[{style}]{word}[/]", kind, str(count), f"{what}, e.g. {escape(report.named[kind][0])}")
+    console.print(table if table.row_count else "nothing to remark", highlight=False)
 
 
 @dataclass(slots=True)
@@ -191,14 +310,3 @@ def _readable(value: Any) -> str:
 
 def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _days(first: datetime | None, last: datetime | None) -> tuple[date, date] | None:
-    if first is None and last is None:
-        return None
-    return (first.date() if first else date.min, last.date() if last else date.max)
-
-
-def _fail(error: MultimoodError) -> NoReturn:
-    typer.secho(f"error: {error}", fg="red", err=True)
-    raise typer.Exit(1)

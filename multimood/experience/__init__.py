@@ -3,9 +3,12 @@
 `docs/experience.md` is its public contract. Whoever only reads needs `rows` and a `Folder` or a `Bucket`.
 """
 
-from multimood.experience.reader import Bucket, Folder, Source, rows
+from multimood.experience.later import Waiting
+from multimood.experience.pseudonyms import Pseudonyms
+from multimood.experience.reader import rows
 from multimood.experience.record import Origin, feedback_row, merge, row_of, unfit_reason
 from multimood.experience.schema import FEEDBACK_SCHEMA, SCHEMA, VERSION, Row
+from multimood.experience.sources import Bucket, Folder, Source, opened
 
 __all__ = [
     "FEEDBACK_SCHEMA",
@@ -14,10 +17,13 @@ __all__ = [
     "Bucket",
     "Folder",
     "Origin",
+    "Pseudonyms",
     "Row",
     "Source",
+    "Waiting",
     "feedback_row",
     "merge",
+    "opened",
     "row_of",
     "rows",
     "unfit_reason",

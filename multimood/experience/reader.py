@@ -1,127 +1,146 @@
-"""Reading the log: every row once, one object in memory at a time.
+"""Reading the log: every row once, one object in memory at a time, of every version that was ever written.
 
-Equal row ids in different objects are rare but possible: a decision and its much later reply, a reply published twice,
-copies of an object. A first pass over the ids alone finds them; the rows concerned are merged and come last.
+Equal row ids in different objects are possible: a decision and its much later reply, a reply published twice, copies of
+an object, a compaction between its two steps. A first pass over the ids alone finds them; the rows concerned are merged
+and come last. Objects that a compaction takes away in the meantime are looked for in what it made of them.
 """
 
-import asyncio
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Final
 
 import numpy as np
 
-from multimood.errors import NotFoundError
-from multimood.experience.naming import EXPERIENCE, FEEDBACK, day_of
+from multimood.errors import NotFoundError, UnavailableError
+from multimood.experience.later import Later, Waiting
+from multimood.experience.naming import day_of, is_feedback
 from multimood.experience.record import merge, us_of
-from multimood.experience.schema import COLUMNS, Row
+from multimood.experience.schema import COLUMNS, READABLE, Row
+from multimood.experience.sources import Source
 from multimood.experience.table import DamagedObjectError, batches
-from multimood.settings import StoreSettings
-from multimood.store import Store
 
-LARGEST_OBJECT: Final = 1 << 30
-MOST_OBJECTS: Final = 10_000_000
-LISTING_S: Final = 300.0
+ATTEMPTS: Final = 3
+"""Listings, when objects are taken away while they are being read."""
 _ID_BYTES: Final = 8
 
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An object of the log."""
-
-    name: str
-    size_bytes: int
+Days = tuple[date, date] | None
+Advance = Callable[[int, int], None]
+"""Told after each object: how many have been read, of how many."""
 
 
-class Source(Protocol):
-    """Where the log lies."""
-
-    def objects(self) -> Sequence[Found]:
-        """All objects whose names end in `.parquet`, in order of names."""
-
-    def read(self, name: str) -> bytes:
-        """The content of one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """The log in a folder: a copy of the bucket, or Parquet files that somebody made of it. One file works too."""
-
-    path: Path
-
-    def objects(self) -> Sequence[Found]:
-        """List the files. Raises NotFoundError when there is no such folder."""
-        if not self.path.exists():
-            raise NotFoundError(f"{self.path} does not exist: give a folder with Parquet files, or one file")
-        files = [self.path] if self.path.is_file() else self.path.rglob("*.parquet")
-        return sorted((Found(str(file), file.stat().st_size) for file in files), key=lambda found: found.name)
-
-    def read(self, name: str) -> bytes:
-        """Read a file."""
-        return Path(name).read_bytes()
-
-
-class Bucket(AbstractContextManager["Bucket"]):
-    """The log in the experience bucket of an S3 store. Not to be used inside a running event loop."""
-
-    def __init__(self, settings: StoreSettings) -> None:
-        self._bucket = settings.experience_bucket
-        self._runner = asyncio.Runner()
-        self._store = Store(settings, deadline_s=LISTING_S)
-
-    def objects(self) -> Sequence[Found]:
-        """List the objects. Raises MissingObjectError (no such bucket), StoreUnavailableError."""
-        prefixes = (EXPERIENCE, FEEDBACK)
-        listed = [self._runner.run(self._store.list(self._bucket, prefix, most=MOST_OBJECTS)) for prefix in prefixes]
-        return [Found(i.key, i.size_bytes) for items in listed for i in items if i.key.endswith(".parquet")]
-
-    def read(self, name: str) -> bytes:
-        """Read an object. Raises MissingObjectError, StoreUnavailableError."""
-        return self._runner.run(self._store.read(self._bucket, name, limit=LARGEST_OBJECT))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._runner.run(self._store.close())
-        self._runner.close()
-
-
-def rows(source: Source, *, days: tuple[date, date] | None = None, feedback: bool = False) -> Iterator[Row]:
+def rows(
+    source: Source,
+    *,
+    days: Days = None,
+    feedback: bool = False,
+    waiting: Waiting | None = None,
+    now: datetime | None = None,
+    advance: Advance | None = None,
+) -> Iterator[Row]:
     """Iterate over the log's rows: each row id once, all columns there, null where a file lacks one.
 
     `days`: the first and the last day (UTC) to read; files that no day can be told of are always read. `feedback`: give
-    every row a further column `feedback`, the list of what was said about its utterance later, oldest first.
+    every row further columns with what came later (`multimood.experience.later`), as `waiting` says, judged at `now`
+    (default: the present moment). `advance` is told of progress.
 
-    Memory: one object, 8 bytes for every row, and with `feedback` all of the feedback. Raises DamagedObjectError, and
-    what the source raises.
+    Memory: one object, 16 bytes for every row, and with `feedback` all of the feedback and some 300 bytes for every
+    row. Raises DamagedObjectError, UnavailableError when objects go faster than they can be read, and what the source
+    raises.
     """
-    listed = source.objects()
-    names = [found.name for found in listed if not is_feedback(found.name) and _within(found.name, days)]
-    given = _feedback(source, [found.name for found in listed if is_feedback(found.name)]) if feedback else None
-    repeated = _repeated(source, names)
+    listing, later = _begin(source, days, (waiting or Waiting()) if feedback else None, now)
     held: dict[str, Row] = {}
-    for name in names:
-        for row in _rows_of(source, name):
-            if _short(row["row_id"]) not in repeated:
-                yield _complete(row, given)
-            else:
-                other = held.get(row["row_id"])
-                held[row["row_id"]] = row if other is None else merge(*sorted((other, row), key=_rank))
+    owed: set[int] = set()
+    for number, name in enumerate(listing.names, 1):
+        try:
+            for row in _rows_of(source, name):  # an object is read whole: it is not there, or all of it is
+                if _short(row["row_id"]) not in listing.repeated:
+                    yield _complete(row, later)
+                else:
+                    _hold(held, row)
+        except NotFoundError:
+            owed.update(listing.ids[name])
+        if advance is not None:
+            advance(number, len(listing.names))
+    if owed:
+        yield from (_complete(row, later) for row in _found_again(source, days, listing, owed, held))
     for row in held.values():
-        yield _complete(row, given)
+        yield _complete(row, later)
 
 
-def is_feedback(name: str) -> bool:
-    """Tell whether an object belongs to the feedback's table."""
-    return FEEDBACK in name.replace("\\", "/")
+@dataclass(slots=True)
+class _Listing:
+    """What was there when reading began."""
+
+    names: Sequence[str]
+    feedback: Sequence[str]
+    all_names: Sequence[str]
+    """Those of other days, too."""
+    ids: dict[str, "array[int]"] = field(default_factory=dict)
+    """Shortened ids of every object's rows."""
+    repeated: frozenset[int] = frozenset()
+    """Those that occur more than once."""
+
+    @classmethod
+    def of(cls, source: Source, found: Sequence[str], days: Days) -> "_Listing":
+        """Raises NotFoundError when an object is gone before it was read."""
+        every = [name for name in found if not is_feedback(name)]
+        names = [name for name in every if _within(name, days)]
+        ids = {name: _ids(source, name) for name in names}
+        return cls(names, [name for name in found if is_feedback(name)], every, ids, _repeated(ids.values()))
 
 
-def _within(name: str, days: tuple[date, date] | None) -> bool:
+def _begin(source: Source, days: Days, waiting: Waiting | None, now: datetime | None) -> tuple[_Listing, Later | None]:
+    for _ in range(ATTEMPTS):
+        found = [one.name for one in source.objects()]
+        try:
+            listing = _Listing.of(source, found, days)
+            if waiting is None:
+                return listing, None
+            # A turn's next one may lie on a later day than those asked for.
+            until = None if days is None else (days[0], _after(days[1], waiting))
+            names = [name for name in listing.all_names if _within(name, until)]
+            return listing, Later.of(source, listing.feedback, names, waiting, now)
+        except NotFoundError as error:
+            gone = str(error)
+    raise UnavailableError(f"objects of the log went away {ATTEMPTS} times while they were read; the last: {gone}")
+
+
+def _after(day: date, waiting: Waiting) -> date:
+    """The last day that the window of a turn of this day may reach into."""
+    return (
+        date.max
+        if day.toordinal() + waiting.window.days + 1 > date.max.toordinal()
+        else (day + waiting.window + timedelta(days=1))
+    )
+
+
+def _found_again(source: Source, days: Days, before: _Listing, owed: set[int], held: dict[str, Row]) -> Iterator[Row]:
+    """The rows of objects that are gone, from objects that have come since."""
+    now, _ = _begin(source, days, None, None)
+    for name in now.names:
+        if name in before.ids:
+            continue
+        for row in _rows_of(source, name):
+            short = _short(row["row_id"])
+            if short not in owed and short not in before.repeated:
+                continue  # was given already, or is new
+            if short in before.repeated or short in now.repeated:
+                _hold(held, row)
+            else:
+                yield row
+            owed.discard(short)
+    if owed:
+        raise UnavailableError(f"{len(owed)} rows of the log went away while it was read: read it again")
+
+
+def _hold(held: dict[str, Row], row: Row) -> None:
+    other = held.get(row["row_id"])
+    held[row["row_id"]] = row if other is None else merge(*sorted((other, row), key=_rank))
+
+
+def _within(name: str, days: Days) -> bool:
     day = day_of(name)
     return days is None or day is None or days[0] <= day <= days[1]
 
@@ -131,16 +150,29 @@ def _rows_of(source: Source, name: str) -> Iterator[Row]:
         for row in batch:
             if row.get("row_id") is None:
                 raise DamagedObjectError(f"{name} holds a row without a row_id: it is no table of the experience log")
-            yield _ALL_NULL | row
+            yield upgraded(_ALL_NULL | row, name)
 
 
-def _repeated(source: Source, names: Sequence[str]) -> frozenset[int]:
-    """The shortened ids that occur more than once."""
-    seen = array("Q")
-    for name in names:
-        for batch in batches(source.read(name), ["row_id"]):
-            seen.extend(_short(str(row.get("row_id"))) for row in batch)
-    ordered = np.sort(np.frombuffer(seen, np.uint64)) if seen else np.empty(0, np.uint64)
+def upgraded(row: Row, name: str) -> Row:
+    """A row of an older version in the form of the present one. Its ids stay what they were then."""
+    version = row["schema_version"]
+    if version is not None and version not in READABLE:
+        known = ", ".join(map(str, READABLE))
+        raise DamagedObjectError(f"{name} is of version {version}; this reader knows {known}: take a newer multimood")
+    if version == 1 and row["models"] is not None:
+        row["models"] = [{"sha256": None, **model} for model in row["models"]]
+    return row
+
+
+def _ids(source: Source, name: str) -> "array[int]":
+    return array(
+        "Q", (_short(str(row.get("row_id"))) for batch in batches(source.read(name), ["row_id"]) for row in batch)
+    )
+
+
+def _repeated(ids: Iterable["array[int]"]) -> frozenset[int]:
+    arrays = [np.frombuffer(one, np.uint64) for one in ids if one]
+    ordered = np.sort(np.concatenate(arrays)) if arrays else np.empty(0, np.uint64)
     return frozenset(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
 
 
@@ -159,23 +191,8 @@ def _rank(row: Row) -> tuple[int, int, int]:
     return -known, us_of(row["scored_at"]), row["reply_offset"] or 0
 
 
-def _feedback(source: Source, names: Sequence[str]) -> Mapping[tuple[str, str, str], list[Row]]:
-    unique: dict[str, Row] = {}
-    for name in names:
-        for batch in batches(source.read(name)):
-            unique.update((row["feedback_id"], row) for row in batch)
-    given: dict[tuple[str, str, str], list[Row]] = {}
-    for row in sorted(unique.values(), key=lambda row: (us_of(row["given_at"]), row["feedback_id"])):
-        given.setdefault(_utterance(row), []).append(row)
-    return given
-
-
-def _utterance(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    return row["tenant"], row["conversation_id"], row["utterance_id"]
-
-
-def _complete(row: Row, given: Mapping[tuple[str, str, str], list[Row]] | None) -> Row:
-    return row if given is None else row | {"feedback": given.get(_utterance(row), [])}
+def _complete(row: Row, later: Later | None) -> Row:
+    return row if later is None else row | later.of_row(row)
 
 
 _ALL_NULL: Final[Row] = {column.name: None for column in COLUMNS}

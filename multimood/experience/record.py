@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from multimood import topics
-from multimood.bus.envelope import output
+from multimood.bus.envelope import utterance_name
 from multimood.contracts.v1 import events_pb2 as pb
+from multimood.experience.pseudonyms import Pseudonyms
 from multimood.experience.schema import PARTS, VERSION, Part, Row
 from multimood.labels import label
 from multimood.taxonomy import CRITERIA
@@ -21,7 +21,7 @@ from multimood.taxonomy import CRITERIA
 END_OF_TIME_US: Final = 253_402_300_800_000_000
 """The year 10000. A time outside 1970..9999 becomes null: no calendar of the readers' tools could hold it."""
 MOST_STEPS: Final = 2**31 - 1
-"""A step beyond what its column holds becomes null."""
+"""A step, or a token's id, beyond what its column holds becomes null."""
 SUM_TOLERANCE: Final = 1e-6
 _FILLED: Final[Mapping[Part, str]] = {
     "decision": "has_decision",
@@ -46,11 +46,13 @@ def row_of(
     reply: pb.Reply | None = None,
     trust: pb.TrustScore | None = None,
     origin: Origin | None = None,
+    *,
+    pseudonyms: Pseudonyms,
 ) -> Row:
     """Build the row of an utterance from what is known of it; every column is there, null where nothing is known.
 
-    `origin` is the reply's. Texts of what was said are among the values: the caller has checked the consent. Raises
-    ValueError when nothing is known.
+    `origin` is the reply's. Of the platform's ids only the pseudonyms are in it. Texts of what was said are among the
+    values: the caller has checked the consent. Raises ValueError when nothing is known.
     """
     known = [message for message in (decision, reply, trust) if message is not None]
     if not known:
@@ -58,17 +60,16 @@ def row_of(
     context = known[0].context
     row: Row = {
         "schema_version": VERSION,
-        "row_id": output(topics.DECISION, known[0]).id,
-        "tenant": context.tenant,
-        "conversation_id": context.conversation_id,
-        "utterance_id": context.utterance_id,
+        "row_id": pseudonyms.row(utterance_name(context)),
+        **pseudonyms.context(context),
+        "pseudonym_key": pseudonyms.key_id,
         "occurred_at": _time(context.occurred_at_us),
         "locale": context.locale or "en",
         "learning_consent": context.privacy.learning_consent,
         "retention_class": context.privacy.retention_class or "standard",
         "has_decision": decision is not None,
         "has_reply": reply is not None,
-        **(_decided(decision) if decision is not None else dict.fromkeys(PARTS["decision"])),
+        **(_decided(decision, pseudonyms) if decision is not None else dict.fromkeys(PARTS["decision"])),
         **(_replied(reply, origin) if reply is not None else dict.fromkeys(PARTS["reply"])),
         **(_scored(trust) if trust is not None else dict.fromkeys(PARTS["trust"])),
         "timings": _timings(hop for message in known for hop in message.hops),
@@ -76,15 +77,13 @@ def row_of(
     return _derive(row)
 
 
-def feedback_row(feedback: pb.Feedback, feedback_id: str, origin: Origin) -> Row:
+def feedback_row(feedback: pb.Feedback, feedback_id: str, origin: Origin, *, pseudonyms: Pseudonyms) -> Row:
     """Build the row of a feedback. There is no content in it."""
     context = feedback.context
     return {
         "schema_version": VERSION,
-        "feedback_id": feedback_id,
-        "tenant": context.tenant,
-        "conversation_id": context.conversation_id,
-        "utterance_id": context.utterance_id,
+        "feedback_id": pseudonyms.event(feedback_id),
+        **pseudonyms.context(context),
         "given_at": _time(context.occurred_at_us) or _time(origin.timestamp_ms * 1000),
         "rating": feedback.rating if feedback.HasField("rating") else None,
         "intensity": feedback.intensity if feedback.HasField("intensity") else None,
@@ -115,9 +114,9 @@ def unfit_reason(row: Row) -> str | None:
         return "no_reply"
     if row["override"] != "none":
         return "override"
-    probabilities = {item["label"]: item["p"] for item in row["strategy"]}
+    probabilities = {item["label"]: item["p"] or 0.0 for item in row["strategy"] or ()}
     sums_to_one = math.isclose(sum(probabilities.values()), 1.0, abs_tol=SUM_TOLERANCE)
-    if not (0.0 < row["propensity"] <= 1.0 and sums_to_one and probabilities.get(row["chosen"], 0.0) > 0.0):
+    if not (0.0 < (row["propensity"] or 0.0) <= 1.0 and sums_to_one and probabilities.get(row["chosen"], 0.0) > 0.0):
         return "no_propensity"
     if row["reply_source"] != "generated" or row["reply_strategy"] not in {row["chosen"], None}:
         return "not_carried_out"
@@ -129,9 +128,9 @@ def _derive(row: Row) -> Row:
     return row | {"fit_for_ope": reason is None, "unfit_reason": reason}
 
 
-def _decided(decision: pb.Decision) -> Row:
+def _decided(decision: pb.Decision, pseudonyms: Pseudonyms) -> Row:
     screened = decision.HasField("screening")
-    screening = decision.screening
+    screening, tenant = decision.screening, decision.context.tenant
     return {
         "step": decision.step if decision.step <= MOST_STEPS else None,
         "decided_at": _last(decision.hops),
@@ -157,16 +156,25 @@ def _decided(decision: pb.Decision) -> Row:
         "propensity": decision.propensity,
         "override": label(pb.Override, decision.override, "OVERRIDE_"),
         "policy_version": decision.policy_version,
-        "models": [{"name": model.name, "version": model.version} for model in decision.models],
+        "models": [
+            {"name": model.name, "version": model.version, "sha256": model.sha256.hex() or None}
+            for model in decision.models
+        ],
         "dialogue": [
             {
                 "role": label(pb.Role, turn.role, "ROLE_"),
                 "text": turn.text,
-                "utterance_id": turn.utterance_id,
+                "utterance_id": pseudonyms.utterance(tenant, turn.utterance_id) if turn.utterance_id else None,
                 "label": turn.label or None,
             }
             for turn in decision.dialogue
         ],
+        "state": list(decision.state) or None,
+        "state_version": decision.state_version or None,
+        "eligible": list(decision.eligible) or None,
+        "explored": decision.explored if decision.chosen and decision.exploration else None,
+        "exploration": decision.exploration or None,
+        "policy_sha256": decision.policy_sha256.hex() or None,
     }
 
 
@@ -187,6 +195,19 @@ def _replied(reply: pb.Reply, origin: Origin | None) -> Row:
         "first_token_us": reply.first_token_us or None,
         "reply_partition": origin.partition if origin else None,
         "reply_offset": origin.offset if origin else None,
+        "token_ids": [one if one <= MOST_STEPS else None for one in reply.token_ids] or None,
+        "token_log_probs": list(reply.token_log_probs) or None,
+        "reply_attempts": [_attempt(attempt) for attempt in reply.attempts] or None,
+    }
+
+
+def _attempt(attempt: pb.Attempt) -> dict[str, Any]:
+    return {
+        "index": min(attempt.index, MOST_STEPS),
+        "faults": list(attempt.faults),
+        "score": attempt.score if attempt.HasField("score") else None,
+        "sent": attempt.sent,
+        "completion_tokens": attempt.completion_tokens,
     }
 
 

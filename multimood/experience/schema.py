@@ -1,17 +1,23 @@
-"""The columns of the experience log, version 1: the public contract, in the order of the file.
+"""The columns of the experience log, version 2: the public contract, in the order of the file.
 
 A column is never renamed, retyped or given another meaning. New ones are added at the end, and readers take a column
-that a file lacks for null. Anything else is a new version under another prefix.
+that a file lacks for null. Anything else is a new version under another prefix. Version 1 had the platform's own ids,
+no hashes in `models`, and ended with `timings`; `multimood.experience.rows` reads it still.
 """
 
+import json
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
 import pyarrow as pa
 
+from multimood.perception.state import VERSIONS, names_of
 from multimood.taxonomy import CRITERIA
 
-VERSION: Final = 1
+VERSION: Final = 2
+READABLE: Final = (1, 2)
+"""Versions that the reader knows."""
 
 Row: TypeAlias = dict[str, Any]
 """A row as `pyarrow.Table.to_pylist` gives it; times may also be int, microseconds since the epoch."""
@@ -38,11 +44,16 @@ def _structs(**fields: Any) -> Any:
 
 
 COLUMNS: Final = (
-    Column("schema_version", pa.int32(), "identity", "Version of this table: 1."),
-    Column("row_id", TEXT, "identity", "Event id of the decision (a UUID): the row's key. Equal ids are one row."),
+    Column("schema_version", pa.int32(), "identity", "Version of this table: 2."),
+    Column(
+        "row_id",
+        TEXT,
+        "identity",
+        "Pseudonym of the decision's event id, a UUID: the row's key. Equal ids are one row.",
+    ),
     Column("tenant", TEXT, "identity", "Whose platform it was."),
-    Column("conversation_id", TEXT, "identity", "The platform's id, as it gave it."),
-    Column("utterance_id", TEXT, "identity", "The platform's id, as it gave it, or one the gateway made."),
+    Column("conversation_id", TEXT, "identity", "Pseudonym of the conversation, 32 hexadecimal digits."),
+    Column("utterance_id", TEXT, "identity", "Pseudonym of the utterance, 32 hexadecimal digits."),
     Column("occurred_at", TIME, "identity", "When the person said it, by the platform's clock."),
     Column("locale", TEXT, "identity", "BCP 47; `en` when the platform named none."),
     Column("learning_consent", pa.bool_(), "identity", "Always true: without consent there is no row."),
@@ -100,13 +111,18 @@ COLUMNS: Final = (
         "`escalated`, `evidence`.",
     ),
     Column("policy_version", TEXT, "decision", "Version of the policy."),
-    Column("models", _structs(name=TEXT, version=TEXT), "decision", "The models behind the decision."),
+    Column(
+        "models",
+        _structs(name=TEXT, version=TEXT, sha256=TEXT),
+        "decision",
+        "The models behind the decision; `sha256` of the graph, hexadecimal, where it is known.",
+    ),
     Column(
         "dialogue",
         _structs(role=TEXT, text=TEXT, utterance_id=TEXT, label=TEXT),
         "decision",
         "CONTENT. The last turns, oldest first, the person's current one last. `role` is `user` or `system`, "
-        "`label` the emotion of the one and the strategy of the other.",
+        "`label` the emotion of the one and the strategy of the other, `utterance_id` a pseudonym.",
     ),
     Column("replied_at", TIME, "reply", "When the reply was published, by its service's clock."),
     Column("reply_text", TEXT, "reply", "CONTENT. What was answered."),
@@ -144,8 +160,63 @@ COLUMNS: Final = (
         "Each service's part, in order of receipt: record received, output handed over, and of that the microseconds "
         "spent waiting for models, the store or an LLM.",
     ),
+    Column("pseudonym_key", TEXT, "identity", "Which key the pseudonyms were made with: 8 digits that do not tell it."),
+    Column(
+        "state",
+        pa.list_(pa.float32()),
+        "decision",
+        "What the policy saw, as numbers, in the order of `state_version`; null: no model answered.",
+    ),
+    Column("state_version", TEXT, "decision", "Which list of features `state` is: see State below."),
+    Column(
+        "eligible",
+        pa.list_(TEXT),
+        "decision",
+        "The strategies that the rules allowed to be chosen; null: nothing was to be chosen.",
+    ),
+    Column(
+        "explored",
+        pa.bool_(),
+        "decision",
+        "The choice is one that exploration added to the model's own; null: there was no choice.",
+    ),
+    Column(
+        "exploration",
+        TEXT,
+        "decision",
+        "What was added to the model's own distribution: `epsilon=0.1`, `temperature=1.5`, `none`.",
+    ),
+    Column(
+        "policy_sha256",
+        TEXT,
+        "decision",
+        "SHA-256, hexadecimal, of all that makes the policy: graph, taxonomy, exploration, rules.",
+    ),
+    Column(
+        "token_ids",
+        pa.list_(pa.int32()),
+        "reply",
+        "Ids of the tokens that the model wrote, in its own vocabulary; null: its server tells none.",
+    ),
+    Column(
+        "token_log_probs",
+        pa.list_(pa.float32()),
+        "reply",
+        "Natural logarithm of each token's probability, as its server tells it; null: it tells none.",
+    ),
+    Column(
+        "reply_attempts",
+        _structs(
+            index=pa.int32(), faults=pa.list_(TEXT), score=pa.float64(), sent=pa.bool_(), completion_tokens=pa.int64()
+        ),
+        "reply",
+        "The texts that were written for this reply, without the texts: what the guard found, the score it was chosen "
+        "by, whether it was sent.",
+    ),
 )
 
+FORMER: Final = MappingProxyType({"models": _structs(name=TEXT, version=TEXT)})
+"""Types that version 1 had."""
 PARTS: Final = {
     part: tuple(column.name for column in COLUMNS if column.part == part)
     for part in ("identity", "decision", "reply", "trust", "derived")
@@ -154,10 +225,15 @@ CONTENT: Final = ("dialogue", "reply_text")
 """The columns that hold what was said."""
 
 FEEDBACK_COLUMNS: Final = (
-    Column("schema_version", pa.int32(), "identity", "Version of this table: 1."),
-    Column("feedback_id", TEXT, "identity", "Id of the feedback event: the row's key. Equal ids are one row."),
+    Column("schema_version", pa.int32(), "identity", "Version of this table: 2."),
+    Column(
+        "feedback_id",
+        TEXT,
+        "identity",
+        "Pseudonym of the event's id, a UUID: the row's key. Equal ids are one row.",
+    ),
     Column("tenant", TEXT, "identity", "Whose platform it was."),
-    Column("conversation_id", TEXT, "identity", "Of the utterance that the feedback is about."),
+    Column("conversation_id", TEXT, "identity", "Of the utterance that the feedback is about: its pseudonym."),
     Column("utterance_id", TEXT, "identity", "Of the same. Join on tenant, conversation_id and utterance_id."),
     Column("given_at", TIME, "identity", "When the feedback was given, by the platform's clock or the gateway's."),
     Column("rating", pa.float64(), "identity", "0..1; null: not given."),
@@ -169,7 +245,8 @@ FEEDBACK_COLUMNS: Final = (
 
 def _schema(name: str, columns: tuple[Column, ...]) -> Any:
     fields = [pa.field(column.name, column.type, metadata={"meaning": column.meaning}) for column in columns]
-    return pa.schema(fields, metadata={"multimood.table": f"{name}/v{VERSION}"})
+    states = json.dumps({version: names_of(version) for version in VERSIONS})
+    return pa.schema(fields, metadata={"multimood.table": f"{name}/v{VERSION}", "multimood.states": states})
 
 
 SCHEMA: Final = _schema("experience", COLUMNS)

@@ -1,7 +1,7 @@
 """One object of the log: rows to bytes, bytes to rows, and rows into an object that has some already. Pure."""
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,11 +55,43 @@ def merged(data: bytes, rows: Sequence[Row], table: Table) -> bytes | None:
     for row in rows:
         old = by_key.get(row[table.key])
         by_key[row[table.key]] = row if old is None else table.merge(old, row)
-    after = sorted(by_key.values(), key=lambda row: (row[table.order] is None, row[table.order] or 0, row[table.key]))
+    after = _ordered(by_key.values(), table)
     new = pa.Table.from_pylist(after, schema=schema)
     if data and new.equals(pa.Table.from_pylist(before, schema=schema)):
         return None
     return encode(after, schema)
+
+
+def joined(objects: Sequence[bytes], table: Table) -> bytes:
+    """One object of several: each key once, columns that this version does not know kept. Raises DamagedObjectError."""
+    schema = table.schema
+    by_key: dict[str, Row] = {}
+    for data in objects:
+        found, rows = _load(data, table)
+        schema = pa.unify_schemas([schema, found])
+        for row in rows:
+            old = by_key.get(row[table.key])
+            by_key[row[table.key]] = row if old is None else table.merge(old, row)
+    return encode(_ordered(by_key.values(), table), schema)
+
+
+def contains(whole: Iterable[Row], part: Iterable[Row], table: Table) -> set[str]:
+    """The keys of those rows of `part` that would change nothing if they were put into `whole`."""
+    wanted = {row[table.key]: row for row in part}
+    return {
+        row[table.key]
+        for row in whole
+        if row[table.key] in wanted and _known(table.merge(row, wanted[row[table.key]])) == _known(row)
+    }
+
+
+def _known(row: Row) -> Row:
+    """A column that a file lacks is as one that is null."""
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _ordered(rows: Iterable[Row], table: Table) -> list[Row]:
+    return sorted(rows, key=lambda row: (row[table.order] is None, row[table.order] or 0, row[table.key]))
 
 
 def _load(data: bytes, table: Table) -> tuple[Any, list[Row]]:
@@ -73,6 +105,11 @@ def _load(data: bytes, table: Table) -> tuple[Any, list[Row]]:
     return schema, pa.Table.from_pylist(found.to_pylist(), schema=schema).to_pylist()
 
 
+def read_rows(data: bytes) -> list[Row]:
+    """All rows of an object. Raises DamagedObjectError."""
+    return [row for batch in batches(data) for row in batch]
+
+
 def batches(data: bytes, columns: Sequence[str] | None = None) -> Iterator[Sequence[Row]]:
     """Read a Parquet file a few hundred rows at a time; `columns` it lacks are left out.
 
@@ -83,5 +120,13 @@ def batches(data: bytes, columns: Sequence[str] | None = None) -> Iterator[Seque
         chosen = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
         for batch in file.iter_batches(batch_size=256, columns=chosen):
             yield batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedObjectError(f"{len(data)} bytes are no Parquet file: {type(error).__name__}") from None
+
+
+def types_of(data: bytes) -> dict[str, Any]:
+    """The columns of a Parquet file and their types, without reading its rows. Raises DamagedObjectError."""
+    try:
+        return {field.name: field.type for field in pq.read_schema(io.BytesIO(data))}
     except (pa.ArrowException, OSError) as error:
         raise DamagedObjectError(f"{len(data)} bytes are no Parquet file: {type(error).__name__}") from None

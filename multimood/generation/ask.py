@@ -29,6 +29,8 @@ class Ask:
     """0 .. 2^31-1."""
     within_s: float
     """How long the whole reply may take; told to servers that can make use of it."""
+    log_probs: bool = False
+    """Whether the tokens' probabilities are wanted, of a server that tells them."""
 
     def chat(self) -> list[dict[str, str]]:
         """The messages as every backend sends them."""
@@ -40,6 +42,16 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """A token that the model wrote, as far as its server tells."""
+
+    id: int | None
+    """In the model's own vocabulary."""
+    log_prob: float
+    """Natural logarithm of its probability."""
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
     """The next part of a reply. The last one has a `finish`; counts are those so far."""
 
@@ -48,6 +60,8 @@ class Piece:
     prompt_tokens: int
     completion_tokens: int
     model_version: str
+    tokens: Sequence[Token] = ()
+    """Those since the last piece; none when they were not asked for, or are not told."""
 
 
 class Generator(Protocol):

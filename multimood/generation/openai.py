@@ -4,14 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
 import httpx
 
 from multimood.errors import ConfigurationError, MultimoodError, UnavailableError
-from multimood.generation.ask import Ask, Finish, Piece
+from multimood.generation.ask import Ask, Finish, Piece, Token
 from multimood.generation.errors import BusyError, RefusedError
 from multimood.generation.sse import EventParser, EventTooLongError
 
@@ -20,6 +20,7 @@ READY_S: Final = 3.0
 COUNTS_S: Final = 2.0
 """After the end of the text the token counts and the end of the stream may take so long; then we go on without."""
 MOST_BYTES: Final = 8 << 20
+MOST_IDS: Final = 1 << 31
 _MISCONFIGURED: Final = frozenset(
     (HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND,
      HTTPStatus.METHOD_NOT_ALLOWED)
@@ -63,6 +64,7 @@ class OpenAIGenerator:
             "seed": ask.seed,
             "stream": True,
             "stream_options": {"include_usage": True},
+            **({"logprobs": True} if ask.log_probs else {}),
         }
         try:
             async with self._client.stream("POST", "chat/completions", json=body) as response:
@@ -97,6 +99,8 @@ class _Reading:
     counted: bool = False
     version: str = ""
     text: str = ""
+    tokens: list[Token] = field(default_factory=list)
+    """Since the last piece."""
 
     def take(self, name: str, data: str) -> None:
         """Read a chunk; its text is in `text` then. Raises RefusedError, UnavailableError."""
@@ -121,6 +125,7 @@ class _Reading:
         if text:
             self.text += str(text)
             self.completion_tokens += not self.counted  # about one a chunk, until the endpoint counts
+        self.tokens += _tokens(choice.get("logprobs"))
         match choice.get("finish_reason"):
             case None:
                 pass
@@ -133,7 +138,19 @@ class _Reading:
 
     def piece(self, finish: Finish = "") -> Piece:
         """What is known now."""
-        return Piece(self.text, finish, self.prompt_tokens, self.completion_tokens, self.version)
+        tokens, self.tokens = tuple(self.tokens), []
+        return Piece(self.text, finish, self.prompt_tokens, self.completion_tokens, self.version, tokens)
+
+
+def _tokens(log_probs: Any) -> list[Token]:
+    """What a chunk says of its tokens. The protocol has no ids; llama.cpp gives them beside."""
+    found = []
+    for item in (log_probs or {}).get("content") or ():
+        identity, log_prob = item.get("id"), item.get("logprob")
+        if log_prob is not None:
+            is_id = isinstance(identity, int) and 0 <= identity < MOST_IDS
+            found.append(Token(identity if is_id else None, float(log_prob)))
+    return found
 
 
 async def _pieces(name: str, events: AsyncIterator[str]) -> AsyncIterator[Piece]:

@@ -2,24 +2,36 @@
 
 import codecs
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Final, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from multimood.errors import UnavailableError
-from multimood.generation.ask import Ask, Finish, Piece
+from multimood.generation.ask import Ask, Finish, Piece, Token
 from multimood.inference import InferenceClient
 
 MODEL: Final = "responder"
+
+
+def _tokens(outputs: Mapping[str, NDArray[Any]]) -> tuple[Token, ...]:
+    ids, log_probs = outputs.get("token_ids"), outputs.get("token_log_probs")
+    if ids is None or log_probs is None:
+        return ()
+    return tuple(
+        Token(int(identity) if identity >= 0 else None, float(log_prob))
+        for identity, log_prob in zip(ids.ravel(), log_probs.ravel(), strict=False)
+    )
 
 
 class TritonGenerator:
     """The model `name` on the server.
 
     messages BYTES [1] (JSON), max_tokens int32 [1], temperature fp32 [1], seed int64 [1] -> a stream of
-    text BYTES [1], finish BYTES [1], prompt_tokens int32 [1], completion_tokens int32 [1].
+    text BYTES [1], finish BYTES [1], prompt_tokens int32 [1], completion_tokens int32 [1]. A model that tells its
+    tokens takes log_probs BOOL [1], too, and gives token_ids int32 [n] and token_log_probs fp32 [n] of each piece.
     """
 
     def __init__(self, client: InferenceClient, name: str = MODEL) -> None:
@@ -35,6 +47,8 @@ class TritonGenerator:
             "temperature": np.array([ask.temperature], np.float32),
             "seed": np.array([ask.seed], np.int64),
         }
+        if ask.log_probs:
+            inputs["log_probs"] = np.array([True])
         decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a token may end inside a letter
         async with aclosing(cast("Any", self._client.stream(self.name, inputs, deadline_s=ask.within_s))) as answers:
             async for answer in answers:
@@ -46,6 +60,7 @@ class TritonGenerator:
                     int(outputs["prompt_tokens"][0]),
                     int(outputs["completion_tokens"][0]),
                     answer.model_version,
+                    _tokens(outputs),
                 )
                 if finish:
                     return

@@ -154,7 +154,14 @@ class Responder:
     def _ask(self, decision: pb.Decision) -> Ask:
         settings = self._settings
         messages = self._texts.prompt.render(situation_of(decision), dialogue_of(decision), settings.dialogue_chars)
-        return Ask(messages, settings.max_tokens, settings.temperature, seed_of(decision.context), settings.whole_s)
+        return Ask(
+            messages,
+            settings.max_tokens,
+            settings.temperature,
+            seed_of(decision.context),
+            settings.whole_s,
+            log_probs=settings.log_probs,
+        )
 
     @asynccontextmanager
     async def _turn(self, event: Event[Message], clock: HopClock) -> AsyncIterator[None]:

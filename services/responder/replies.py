@@ -1,15 +1,18 @@
 """The records that the responder publishes. Pure."""
 
 import hashlib
+from collections.abc import Sequence
 
 from multimood import topics
 from multimood.bus.envelope import Output, output
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.generation import Ask
+from multimood.generation import Ask, Token
 from multimood.safety import VettedReply
 from services.responder.writing import Progress
 
 SEEDS = 1 << 31
+MOST_TOKENS = 8_192
+"""Of a longer list nothing is told: the record must stay small enough to be sent."""
 
 
 def seed_of(context: pb.Context) -> int:
@@ -44,8 +47,16 @@ def fallback(decision: pb.Decision, vetted: VettedReply, reason: str, made: pb.R
 def about(model: str, prompt_version: str, ask: Ask, progress: Progress, received_at_us: int) -> pb.Reply:
     """What is logged of a generation, whether its reply left or not."""
     first = progress.first_token_at_us
+    tokens = progress.tokens if len(progress.tokens) <= MOST_TOKENS else ()
     return pb.Reply(
         model_name=model, model_version=progress.model_version, prompt_version=prompt_version,
         prompt_sha256=ask.sha256(), prompt_tokens=progress.prompt_tokens,
         completion_tokens=progress.completion_tokens, first_token_us=max(0, first - received_at_us) if first else 0,
+        token_ids=_ids(tokens), token_log_probs=[token.log_prob for token in tokens],
     )  # fmt: skip
+
+
+def _ids(tokens: Sequence[Token]) -> list[int]:
+    """All of them or none: a list with holes would not say which token an id belongs to."""
+    ids = [token.id for token in tokens if token.id is not None]
+    return ids if len(ids) == len(tokens) else []

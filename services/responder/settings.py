@@ -18,6 +18,10 @@ class ResponderSettings(ReplySettings):
     openai_model: str = ""
     """Name of the model at the endpoint."""
 
+    log_probs: bool = False
+    """Ask the model's server for each token's id and log-probability, for the experience log. It takes time with every
+    token, and an endpoint that does not know the option may refuse."""
+
     replies: Path | None = None
     """The operator's own vetted replies (TOML) in place of the shipped ones."""
     reply_rules: Path | None = None

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from multimood.bus import HopClock
 from multimood.clock import now_us
 from multimood.errors import UnavailableError
-from multimood.generation import Piece
+from multimood.generation import Piece, Token
 from multimood.generation.draft import Draft
 
 Look = Callable[[str], str | None]
@@ -35,6 +35,8 @@ class Progress:
     first_token_at_us: int = 0
     pieces: int = 0
     """Pieces that have left."""
+    tokens: list[Token] = field(default_factory=list)
+    """Those that the model's server told, if it does."""
 
     def take(self, piece: Piece) -> None:
         """Note what a piece of the model's says beside its text."""
@@ -42,6 +44,7 @@ class Progress:
             self.first_token_at_us = now_us()
         self.prompt_tokens, self.completion_tokens = piece.prompt_tokens, piece.completion_tokens
         self.model_version = piece.model_version
+        self.tokens.extend(piece.tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@ from typing import cast
 import httpx
 
 from multimood.bus import Bus, Worker, WorkerSettings, run_worker
+from multimood.experience.pseudonyms import Pseudonyms
 from multimood.experience.table import EXPERIENCE_TABLE, FEEDBACK_TABLE
 from multimood.experience.writer import LogWriter
 from multimood.inference import InferenceClient
 from multimood.media.text import TextTokenizer
 from multimood.safety import Screener
-from multimood.settings import StoreSettings, TritonSettings
+from multimood.settings import PseudonymSettings, StoreSettings, TritonSettings
 from multimood.store import Store
 from multimood.trust import EmpathyHead, EmpathyJudge, Judge, PrivacyJudge, ReplyRules, SafetyJudge, TrustWeights
 from services.reward.agent import INPUTS, Reward, RewardProcessor
@@ -24,6 +25,7 @@ def make(settings: WorkerSettings) -> Worker:
     """Wire the service."""
     own, s3 = RewardSettings(), StoreSettings()
     store, triton, llm = Store(s3), InferenceClient(TritonSettings()), llm_client(own)
+    pseudonyms = Pseudonyms.of(PseudonymSettings(), s3)
     rules, memory = ReplyRules.load(own.reply_rules), Memory()
     rows = LogWriter(store, s3.experience_bucket, EXPERIENCE_TABLE, flush_s=own.flush_s)
     ratings = LogWriter(store, s3.experience_bucket, FEEDBACK_TABLE, flush_s=own.flush_s)
@@ -31,8 +33,8 @@ def make(settings: WorkerSettings) -> Worker:
     scorer = Scorer(judges, TrustWeights.load(own.weights), rules, concurrency=own.concurrency)
 
     def build(bus: Bus) -> RewardProcessor:
-        reward = Reward(bus, scorer, rows, memory, bucket=s3.experience_bucket)
-        feedback = FeedbackLog(bus, ratings, memory, own.feedback_wait_s)
+        reward = Reward(bus, scorer, rows, memory, bucket=s3.experience_bucket, pseudonyms=pseudonyms)
+        feedback = FeedbackLog(bus, ratings, memory, own.feedback_wait_s, pseudonyms)
         return RewardProcessor(bus, reward, feedback, logs=(rows, ratings), memory=memory, settings=own)
 
     async def store_ready() -> bool:
@@ -71,5 +73,5 @@ if __name__ == "__main__":
         SERVICE,
         "Scores every reply on seven criteria, and writes the experience log.",
         make,
-        (RewardSettings, StoreSettings, TritonSettings),
+        (RewardSettings, StoreSettings, PseudonymSettings, TritonSettings),
     )

@@ -19,7 +19,8 @@ from multimood import topics
 from multimood.bus import Bus, Delivery, Event, HopClock, JoinedParts, Joining, Part, output
 from multimood.bus.acks import Limits
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.experience.naming import DECISIONS, REPLIES
+from multimood.experience.naming import DECISIONS, REPLIES, of_this_version
+from multimood.experience.pseudonyms import Pseudonyms
 from multimood.experience.record import Origin, row_of
 from multimood.experience.writer import LogWriter
 from multimood.join import Join
@@ -45,12 +46,15 @@ S3 keep the others from being scored."""
 class Reward:
     """Scores what the join gives, and logs it."""
 
-    def __init__(self, bus: Bus, scorer: Scorer, log: LogWriter, memory: Memory, *, bucket: str) -> None:
+    def __init__(
+        self, bus: Bus, scorer: Scorer, log: LogWriter, memory: Memory, *, bucket: str, pseudonyms: Pseudonyms
+    ) -> None:
         self._bus = bus
         self._scorer = scorer
         self._log = log
         self._memory = memory
         self._bucket = bucket
+        self._pseudonyms = pseudonyms
         self._busy: dict[str, asyncio.Event] = {}
         self.held = 0
         """Records that wait for their row to be durable."""
@@ -81,13 +85,14 @@ class Reward:
         if not consent or (trust is not None and not trust.experience_key):
             return
         if trust is not None:
-            key = trust.experience_key.partition("/")[2]  # whatever the bucket was called then
+            # Whatever the bucket was called then, and whichever version of the log was written.
+            key = of_this_version(trust.experience_key.partition("/")[2])
         else:
             logger.warning("a decision without its reply", extra={"utterance_id": joined.key.rpartition("/")[2]})
             key = DECISIONS.key(cast("Origin", _origin(joined.tickets, topics.DECISION)))
         self.held += len(joined.tickets)
         try:
-            await self._log.add(key, row_of(decision, reply, trust, origin))
+            await self._log.add(key, row_of(decision, reply, trust, origin, pseudonyms=self._pseudonyms))
         finally:
             self.held -= len(joined.tickets)
 

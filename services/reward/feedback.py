@@ -13,6 +13,7 @@ from multimood.bus import Bus, Delivery, Event
 from multimood.bus.envelope import decode
 from multimood.errors import InvalidEventError
 from multimood.experience.naming import RATINGS
+from multimood.experience.pseudonyms import Pseudonyms
 from multimood.experience.record import feedback_row
 from multimood.experience.writer import LogWriter
 from multimood.telemetry import meter
@@ -36,11 +37,12 @@ class FeedbackLog:
     of any more, the feedback's own consent decides; without it the feedback is let go.
     """
 
-    def __init__(self, bus: Bus, log: LogWriter, memory: Memory, wait_s: float) -> None:
+    def __init__(self, bus: Bus, log: LogWriter, memory: Memory, wait_s: float, pseudonyms: Pseudonyms) -> None:
         self._bus = bus
         self._log = log
         self._memory = memory
         self._wait_s = wait_s
+        self._pseudonyms = pseudonyms
         self._tasks: set[asyncio.Task[None]] = set()
         self._unknown: deque[asyncio.Future[None]] = deque()
         self._outcomes = meter().create_counter("multimood.reward.feedback", description="Feedback by outcome")
@@ -91,7 +93,9 @@ class FeedbackLog:
         if not await self._allowed(event):
             return "not_in_log"
         origin = origin_of(delivery)
-        await self._log.add(RATINGS.key(origin), feedback_row(cast("pb.Feedback", event.message), event.id, origin))
+        message = cast("pb.Feedback", event.message)
+        row = feedback_row(message, event.id, origin, pseudonyms=self._pseudonyms)
+        await self._log.add(RATINGS.key(origin), row)
         return "written"
 
     async def _allowed(self, event: Event[Message]) -> bool:

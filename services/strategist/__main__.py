@@ -11,6 +11,7 @@ from multimood.safety import CrisisPolicy
 from multimood.settings import TritonSettings
 from services.strategist.agent import INPUTS, SERVICE, Strategist, processor
 from services.strategist.decision import Policy
+from services.strategist.exploration import Exploration
 from services.strategist.settings import StrategistSettings
 from services.strategist.words import Words
 
@@ -24,7 +25,9 @@ def policy_of(own: StrategistSettings) -> Policy:
         digest = hashlib.sha256(own.model_file.read_bytes()).hexdigest()
     if not digest:
         digest = recorded("fusion").files[FUSION]
-    return Policy(own.taxonomy, own.epsilon, own.model, digest)
+    amounts = {"epsilon": own.epsilon, "temperature": own.temperature, "none": 0.0}
+    exploration = Exploration(own.exploration, amounts[own.exploration])
+    return Policy(own.taxonomy, exploration, own.model, digest)
 
 
 def make(settings: WorkerSettings) -> Worker:

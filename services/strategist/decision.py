@@ -1,5 +1,7 @@
 """The decision on one utterance: from what was joined, perceived and remembered to the record. Pure."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -9,11 +11,13 @@ from multimood.bus.envelope import event_id, utterance_name
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.perception.conversation import dialogue_with, packed, shortened
 from multimood.perception.fusion import Perception, Sight, Taxonomy
+from multimood.perception.state import STRATEGIES, state_of
 from multimood.safety import CrisisPolicy
 from multimood.safety.evidence import grounds
 from multimood.safety.handover import raised
 from multimood.safety.risk import is_crisis, verdict_of
-from services.strategist.policy import RULES, choose
+from services.strategist.exploration import Exploration
+from services.strategist.policy import ADVICE, NO_INSTRUCTION, RULES, choose
 
 UNKNOWN: Final = "-"
 """Stands for the served model's version where the model did not answer."""
@@ -24,14 +28,32 @@ class Policy:
     """Everything but the model's answer that decides what is chosen."""
 
     taxonomy: Taxonomy
-    epsilon: float
+    exploration: Exploration
     model: str
     model_sha256: str
 
     def version(self, model_version: str) -> str:
         """Name of the behaviour policy: two decisions with the same name were drawn by the same rule."""
         graph = f"{self.model}:{model_version}@{self.model_sha256[:12]}"
-        return f"{self.taxonomy};{graph};epsilon={self.epsilon:g};{RULES}"
+        return f"{self.taxonomy};{graph};{self.exploration.name};{RULES}"
+
+    @property
+    def sha256(self) -> bytes:
+        """Hash (32 bytes) of everything that makes the policy: graph, taxonomy, exploration, rules."""
+        parts = {
+            "taxonomy": self.taxonomy,
+            "strategies": STRATEGIES[self.taxonomy],
+            "model_sha256": self.model_sha256,
+            "exploration": self.exploration.name,
+            "rules": RULES,
+            "never": sorted(NO_INSTRUCTION),
+            "not_first": sorted(ADVICE),
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
+
+    def exploration_at(self, level: pb.RiskLevel) -> Exploration:
+        """What is explored at this risk: nothing as soon as there is any (docs/decisions/008), or no verdict."""
+        return self.exploration if level == pb.RISK_LEVEL_NONE else Exploration()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +117,11 @@ def decide(
         context=context,
         step=step,
         policy_version=version,
+        policy_sha256=policy.sha256,
         override=override,
         manifest=features.manifest,
         missing=features.missing,
-        models=_models(features, policy.model, perception),
+        models=_models(features, policy, perception),
         hops=_hops(features),
     )
     for modality in sight.unusable:
@@ -109,10 +132,13 @@ def decide(
     if perception is not None:
         _describe(decision, perception)
         name = f"{context.tenant}/{context.conversation_id}/{context.utterance_id}"
-        choice = choose(perception.strategy, policy.taxonomy, step, policy.epsilon, f"{version}\n{name}")
+        exploration = policy.exploration_at(features.screening.level)
+        choice = choose(perception.strategy, policy.taxonomy, step, exploration, f"{version}\n{name}")
         decision.strategy.extend(_probabilities(choice.strategy))
+        decision.eligible.extend(choice.strategy)
+        decision.exploration = exploration.name
         if override == pb.OVERRIDE_NONE:
-            decision.chosen, decision.propensity = choice.chosen, choice.propensity
+            decision.chosen, decision.propensity, decision.explored = choice.chosen, choice.propensity, choice.explored
     said = pb.Turn(
         role=pb.ROLE_USER,
         text=shortened(features.text, kept.chars),
@@ -121,6 +147,12 @@ def decide(
         vector=packed(sight.vectors[pb.MODALITY_TEXT]) if pb.MODALITY_TEXT in sight.vectors else b"",
     )
     decision.dialogue.extend(dialogue_with(state, said, kept.turns))
+    if perception is not None:
+        before = decision.dialogue[:-1]
+        level, taxonomy = features.screening.level, policy.taxonomy
+        seen = state_of(perception, sight, step=step, level=level, before=before, taxonomy=taxonomy)
+        decision.state.extend(seen.values)
+        decision.state_version = seen.version
     return decision
 
 
@@ -147,8 +179,13 @@ def _hops(features: pb.Features) -> list[pb.Hop]:
     return [*found, *features.screening.hops, *features.hops]
 
 
-def _models(features: pb.Features, model: str, perception: Perception | None) -> list[pb.ModelVersion]:
-    found = {embedding.model_name: embedding.model_version for embedding in features.embeddings}
+def _models(features: pb.Features, policy: Policy, perception: Perception | None) -> list[pb.ModelVersion]:
+    """The models behind the decision. Of the encoders no hash is known here: Triton tells a version, no content."""
+    found = {
+        embedding.model_name: pb.ModelVersion(name=embedding.model_name, version=embedding.model_version)
+        for embedding in features.embeddings
+    }
     if perception is not None:
-        found[model] = perception.model_version
-    return [pb.ModelVersion(name=name, version=version) for name, version in found.items()]
+        digest = bytes.fromhex(policy.model_sha256)
+        found[policy.model] = pb.ModelVersion(name=policy.model, version=perception.model_version, sha256=digest)
+    return list(found.values())

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -8,8 +9,13 @@ from multimood.perception.settings import PerceptionSettings
 class StrategistSettings(PerceptionSettings):
     """Of the strategist alone."""
 
+    exploration: Literal["epsilon", "temperature", "none"] = "epsilon"
+    """What is added to the model's own distribution, so that what was logged can teach. None of it at any risk, however
+    low. With `none` the strategy is drawn from the model's own distribution."""
     epsilon: float = Field(default=0.1, gt=0, le=1)
-    """Share of the choices that is spread evenly over all eligible strategies, so that what was logged can teach."""
+    """Of EXPLORATION=epsilon: share of the choices that is spread evenly over all eligible strategies."""
+    temperature: float = Field(default=1.5, ge=1, le=10)
+    """Of EXPLORATION=temperature: the model's probabilities are raised to 1/TEMPERATURE, which levels them."""
 
     model_sha256: str = Field(default="", pattern="^([0-9a-f]{64})?$")
     """SHA-256 of that model's graph: part of the policy's version. Empty: that of the graph found at MODEL_FILE, else

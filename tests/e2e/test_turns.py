@@ -21,6 +21,7 @@ from multimood.cli.talk import hold_turn
 from multimood.client import Client, TurnInput
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.local.stack import Stack
+from multimood.perception.state import names_of
 from multimood.taxonomy import CRITERIA, EMOTIONS, MESC_STRATEGIES
 from multimood.topics import Topic
 
@@ -95,7 +96,13 @@ async def test_a_turn_in_text_sound_and_film_is_replied_to_scored_and_logged(
 
     # the experience row of the same utterance tells the same
     row = await row_of(stack, said.utterance_id, tmp_path)
-    assert row["conversation_id"] == said.conversation_id
+    assert said.conversation_id not in repr(row), "the platform's ids are not in the log"
+    assert (len(row["conversation_id"]), row["step"]) == (32, 0)
+    assert row["explored"] == decision.explored
+    assert row["eligible"] == list(strategies)
+    state = dict(zip(names_of(row["state_version"]), row["state"], strict=True))
+    assert state["present.audio"] == state["present.video"] == 1.0
+    assert state["intensity"] == pytest.approx(row["intensity"])
     assert row["reply_text"] == account.reply.text
     assert row["chosen"] == decision.chosen
     assert row["propensity"] == pytest.approx(decision.propensity)

@@ -16,7 +16,7 @@ import numpy as np
 from fuzz.hostile import Case
 from fuzz.outcome import FindingError, is_ours
 from media_files import InProcess
-from reward_events import MemoryStore
+from reward_events import PSEUDONYMS, MemoryStore
 from strategist_world import CRISIS, POLICY, Fusion, Spoken
 
 from multimood import topics
@@ -302,8 +302,8 @@ async def reward(case: Case) -> str:
         decision_wait_s=0.003, reply_wait_s=0.003, feedback_wait_s=0.003, flush_s=0.001, judge_deadline_s=5
     )
     logs = [LogWriter(store, "experience", table, flush_s=0.001) for table in (EXPERIENCE_TABLE, FEEDBACK_TABLE)]
-    one = Reward(wire.bus, scorer(), logs[0], memory, bucket="experience")
-    feedback = FeedbackLog(wire.bus, logs[1], memory, settings.feedback_wait_s)
+    one = Reward(wire.bus, scorer(), logs[0], memory, bucket="experience", pseudonyms=PSEUDONYMS)
+    feedback = FeedbackLog(wire.bus, logs[1], memory, settings.feedback_wait_s, PSEUDONYMS)
     processor = RewardProcessor(wire.bus, one, feedback, logs=logs, memory=memory, settings=settings)
     pair = [(topic, case.honest(topic)) for topic in (topics.DECISION, topics.REPLY)]
     try:

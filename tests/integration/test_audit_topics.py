@@ -14,15 +14,15 @@ from typer.testing import CliRunner, Result
 
 from multimood import topics
 from multimood.bus.admin import apply_topics
-from multimood.bus.envelope import encode_headers, output
+from multimood.bus.envelope import encode_headers, output, utterance_name
 from multimood.bus.letters import dead_letter_headers
 from multimood.cli import app
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.experience import SCHEMA
+from multimood.experience import SCHEMA, Pseudonyms
 from multimood.experience.table import encode
 from multimood.local.kafka import KafkaServer
 from multimood.local.store import ObjectStore
-from multimood.settings import KafkaSettings, StoreSettings
+from multimood.settings import KafkaSettings, PseudonymSettings, StoreSettings
 from multimood.store import Store
 from multimood.topics import Topic
 
@@ -78,11 +78,9 @@ async def converse(writer: Writer, number: int) -> None:
 
 async def log(numbers: range) -> None:
     store = Store(StoreSettings())
-    rows = [
-        {"row_id": f"row-{one}", "tenant": TENANT, "conversation_id": f"c{one}", "utterance_id": f"u{one}"}
-        for one in numbers
-    ]
-    key = f"experience/v1/date=2026-01-02/{TENANT}.parquet"
+    pseudonyms = Pseudonyms.of(PseudonymSettings(), StoreSettings())
+    rows = [{"row_id": pseudonyms.row(utterance_name(who(one))), **pseudonyms.context(who(one))} for one in numbers]
+    key = f"experience/v2/date=2026-01-02/{TENANT}.parquet"
     await store.put("experience", key, encode(rows, SCHEMA), "application/octet-stream")
     await store.close()
 

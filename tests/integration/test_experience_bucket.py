@@ -9,10 +9,10 @@ from pydantic import SecretStr
 
 from multimood.cli.demo import fetch_experience
 from multimood.errors import DeadlineExceededError
-from multimood.experience import SCHEMA, Bucket, Folder, Row, rows
+from multimood.experience import SCHEMA, Bucket, Folder, Pseudonyms, Row, rows
 from multimood.experience.table import encode
 from multimood.local.store import ObjectStore
-from multimood.settings import StoreSettings
+from multimood.settings import PseudonymSettings, StoreSettings
 from multimood.store import Store
 
 pytestmark = pytest.mark.integration
@@ -26,13 +26,19 @@ def settings_of(server: ObjectStore) -> StoreSettings:
 
 
 def row(utterance: str) -> Row:
-    return {"row_id": f"row-{utterance}", "utterance_id": utterance, "conversation_id": "demo-1", "reward": 0.5}
+    return {"row_id": f"row-{utterance}", "tenant": "acme", "utterance_id": utterance, "conversation_id": "demo-1",
+            "reward": 0.5}  # fmt: skip
+
+
+def named(settings: StoreSettings, utterance: str) -> str:
+    return Pseudonyms.of(PseudonymSettings(), settings).utterance("acme", utterance)
 
 
 async def write(settings: StoreSettings, name: str, utterances: list[str]) -> None:
     store = Store(settings)
-    key = f"experience/v1/date=2026-01-02/{name}.parquet"
-    await store.put("experience", key, encode([row(one) for one in utterances], SCHEMA), "application/octet-stream")
+    key = f"experience/v2/date=2026-01-02/{name}.parquet"
+    found = [row(named(settings, one)) for one in utterances]
+    await store.put("experience", key, encode(found, SCHEMA), "application/octet-stream")
     await store.close()
 
 
@@ -46,6 +52,8 @@ def test_some_utterances_are_fetched_into_one_file(store: ObjectStore, tmp_path:
     asyncio.run(write(settings, "reply-1-1", [wanted[1], wanted[2]]))
     path = fetch_experience(settings, wanted, tmp_path / "out", within_s=5)
     assert path == tmp_path / "out" / "demo-1.parquet"
-    assert sorted(found["utterance_id"] for found in rows(Folder(path))) == sorted(wanted)
+    assert sorted(found["utterance_id"] for found in rows(Folder(path))) == sorted(
+        named(settings, one) for one in wanted
+    )
     with Bucket(settings) as bucket:
-        assert {found["utterance_id"] for found in rows(bucket)} >= {*wanted, other}
+        assert {found["utterance_id"] for found in rows(bucket)} >= {named(settings, one) for one in (*wanted, other)}

@@ -176,6 +176,19 @@ async def test_a_reply_comes_in_pieces_and_says_how_it_ended(client: InferenceCl
     assert words(pieces).strip()
 
 
+async def test_a_reply_tells_its_tokens_when_it_is_asked(client: InferenceClient) -> None:
+    plain = await reply(client, chat("I feel lonely.", tokens=8))
+    assert not any(len(piece.outputs["token_ids"]) for piece in plain)
+    told = await reply(client, {**chat("I feel lonely.", tokens=8), "log_probs": np.array([True])})
+    ids = np.concatenate([piece.outputs["token_ids"] for piece in told])
+    log_probs = np.concatenate([piece.outputs["token_log_probs"] for piece in told])
+    assert len(ids) == len(log_probs)
+    assert abs(len(ids) - int(told[-1].outputs["completion_tokens"][0])) <= 1, "the end's own token may be left out"
+    assert np.all(ids >= 0)
+    assert np.all(log_probs <= 0)
+    assert words(told) == words(plain)
+
+
 async def test_the_same_seed_writes_the_same_reply(client: InferenceClient) -> None:
     question = "What should I do on a rainy day?"
     first = words(await reply(client, chat(question, seed=11, temperature=1.0)))

@@ -8,14 +8,26 @@ from typing import Any, Literal, TypeAlias
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reward_events import MemoryBus, MemorySource, MemoryStore, Record, context, decision, record, reply, vetted
+from reward_events import (
+    PSEUDONYMS,
+    MemoryBus,
+    MemorySource,
+    MemoryStore,
+    Record,
+    context,
+    decision,
+    record,
+    reply,
+    row_of,
+    vetted,
+)  # fmt: skip
 
 from multimood import topics
 from multimood.bus import Delivery
 from multimood.bus.acks import OffsetTracker
 from multimood.bus.envelope import decode
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.experience import merge, row_of, rows
+from multimood.experience import merge, rows
 from multimood.experience.table import EXPERIENCE_TABLE, FEEDBACK_TABLE, batches, merged
 from multimood.experience.writer import LogWriter
 from multimood.topics import Topic
@@ -68,8 +80,8 @@ class World:
         scorer = Scorer([PrivacyJudge(RULES)], WEIGHTS, RULES, concurrency=2)
         processor = RewardProcessor(
             bus,
-            Reward(bus, scorer, logs[0], memory, bucket="exp"),
-            FeedbackLog(bus, logs[1], memory, SETTINGS.feedback_wait_s),
+            Reward(bus, scorer, logs[0], memory, bucket="exp", pseudonyms=PSEUDONYMS),
+            FeedbackLog(bus, logs[1], memory, SETTINGS.feedback_wait_s, PSEUDONYMS),
             logs=logs,
             memory=memory,
             settings=SETTINGS,
@@ -199,9 +211,9 @@ def test_each_row_is_there_once_whatever_is_killed(log: dict[Topic, list[Any]], 
     consenting = {said.utterance_id for said in everyone if said.privacy.learning_consent}
     learned = consenting & (set(decided) | set(replied))
     found = list(rows(MemorySource(world.store.objects), feedback=True))
-    assert sorted(row["utterance_id"] for row in found) == sorted(learned)
+    assert sorted(PSEUDONYMS.of_row(row) for row in found) == sorted(learned)
     for row in found:
-        name = row["utterance_id"]
+        name = PSEUDONYMS.of_row(row)
         assert row["has_decision"] == (name in decided)
         assert row["has_reply"] == (name in replied)
         if name in replied:
@@ -212,7 +224,7 @@ def test_each_row_is_there_once_whatever_is_killed(log: dict[Topic, list[Any]], 
     for key, data in world.store.objects.items():
         table = FEEDBACK_TABLE if key.startswith("feedback") else EXPERIENCE_TABLE
         assert merged(data, [], table) is None
-        assert {row["utterance_id"] for batch in batches(data) for row in batch} <= consenting
+        assert {PSEUDONYMS.of_row(row) for batch in batches(data) for row in batch} <= consenting
     assert not any(b"damaged" in key.encode() for key in world.store.objects)
 
 

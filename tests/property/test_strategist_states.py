@@ -11,6 +11,7 @@ from strategist_world import Fusion, Life, Log, features, reply
 
 from multimood import topics
 from multimood.contracts.v1 import events_pb2 as pb
+from services.strategist.exploration import Exploration
 from services.strategist.policy import STRATEGIES, choose, eligible
 from services.strategist.settings import StrategistSettings
 
@@ -105,18 +106,27 @@ def test_a_dialogue_holds_every_turn_once_and_ends_with_the_present_one(events: 
     st.sampled_from(["mesc", "esconv"]),
     st.data(),
     st.integers(0, 40),
-    st.floats(0.001, 1),
+    st.one_of(
+        st.just(Exploration()),
+        st.builds(Exploration, st.just("epsilon"), st.floats(0.001, 1)),
+        st.builds(Exploration, st.just("temperature"), st.floats(1, 10)),
+    ),
     st.text(max_size=20),
 )
-def test_the_policy_for_any_model(taxonomy: str, data: st.DataObject, step: int, epsilon: float, seed: str) -> None:
+def test_the_policy_for_any_model(
+    taxonomy: str, data: st.DataObject, step: int, exploration: Exploration, seed: str
+) -> None:
     labels = STRATEGIES[taxonomy]  # type: ignore[index]
     weights = data.draw(st.lists(st.floats(0, 1), min_size=len(labels), max_size=len(labels)))
     total = sum(weights) or 1.0
     model = {label: weight / total for label, weight in zip(labels, weights, strict=True)}
-    choice = choose(model, taxonomy, step, epsilon, seed)  # type: ignore[arg-type]
+    choice = choose(model, taxonomy, step, exploration, seed)  # type: ignore[arg-type]
     names = eligible(taxonomy, step)  # type: ignore[arg-type]
     assert tuple(choice.strategy) == names
     assert math.fsum(choice.strategy.values()) == pytest.approx(1, abs=1e-12)
-    assert min(choice.strategy.values()) >= 0.999 * epsilon / len(names)
-    assert choice.propensity == choice.strategy[choice.chosen]
-    assert choice == choose(model, taxonomy, step, epsilon, seed)  # type: ignore[arg-type]
+    if exploration.kind == "epsilon":
+        assert min(choice.strategy.values()) >= 0.999 * exploration.amount / len(names)
+    if exploration.kind == "none":
+        assert not choice.explored
+    assert choice.propensity == choice.strategy[choice.chosen] > 0
+    assert choice == choose(model, taxonomy, step, exploration, seed)  # type: ignore[arg-type]

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 from bus_fakes import CANARY, context, record
+from reward_events import PSEUDONYMS
 from rich.console import Console
 
 from multimood import topics
 from multimood.audit.reading import _Reading
 from multimood.audit.summary import Summary
 from multimood.audit.verdict import Ledger, Verdict
+from multimood.bus.envelope import event_id
 from multimood.bus.letters import DROPPED, RECEIPT, dead_letter_headers
 from multimood.cli.check import show
 from multimood.contracts.v1 import events_pb2 as pb
@@ -187,7 +189,8 @@ class Topics:
 
 
 async def summary(lying: Topics, *, rows: dict[str, int] | None = None, confirmed: set[str] | None = None) -> Summary:
-    return await _Reading(lying, rows or {}, 1_000, confirmed or set()).run()  # type: ignore[arg-type]
+    logged = {PSEUDONYMS.row(name): count for name, count in (rows or {}).items()}
+    return await _Reading(lying, logged, PSEUDONYMS, 1_000, confirmed or set()).run()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -272,6 +275,8 @@ async def test_the_log_is_asked_by_the_whole_name() -> None:
     for topic, message in (said(consent=True), decided(), replied(), SCORED):
         lying.write(topic, message)
     assert (await summary(lying, rows={"t/c/u": 1})).flags == {}
+    first_version = {event_id("t/c/u", topics.DECISION): 1}
+    assert (await _Reading(lying, first_version, PSEUDONYMS, 1_000, set()).run()).flags == {}  # type: ignore[arg-type]
     assert (await summary(lying, rows={"other/c/u": 1})).reasons == {"partial: no experience row": 1}
 
 

@@ -190,8 +190,10 @@ def test_the_keys_of_the_store_are_where_its_client_is(folder: str) -> None:
             "containers"
         ]
         given = {variable["name"] for variable in container.get("env", ()) if "valueFrom" in variable}
-        uses = any("StoreSettings" in path.read_text() for path in (ROOT / "services" / name).glob("*.py"))
-        assert given == ({"MULTIMOOD_S3_ACCESS_KEY", "MULTIMOOD_S3_SECRET_KEY"} if uses else set()), name
+        code = "".join(path.read_text() for path in (ROOT / "services" / name).glob("*.py"))
+        needed = {"MULTIMOOD_S3_ACCESS_KEY", "MULTIMOOD_S3_SECRET_KEY"} if "StoreSettings" in code else set()
+        needed |= {"MULTIMOOD_PSEUDONYM_KEY"} if "PseudonymSettings" in code else set()
+        assert given == needed, name
 
 
 @needs_kubectl
@@ -199,7 +201,10 @@ def test_the_keys_of_the_store_are_where_its_client_is(folder: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_service_can_read_the_values_it_is_given(folder: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pod = of_kind(folder, "Deployment")[f"multimood-{dashed(name)}"]["spec"]["template"]["spec"]
-    own = {variable["name"]: variable.get("value", "from a secret") for variable in pod["containers"][0].get("env", ())}
+    own = {
+        variable["name"]: variable.get("value", "from a secret of the cluster")
+        for variable in pod["containers"][0].get("env", ())
+    }
     for variable, value in (config_of(folder, pod) | own).items():
         monkeypatch.setenv(variable, value)
     variables()

@@ -2,6 +2,9 @@
 
 import asyncio
 import io
+import re
+import uuid
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,8 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import SecretStr
 from reward_events import (
     ANSWER,
+    PSEUDONYMS,
     SAID,
     T0,
     MemorySource,
@@ -18,7 +23,9 @@ from reward_events import (
     context,
     decision,
     distribution,
+    feedback_row,
     reply,
+    row_of,
     trust,
     vetted,
 )
@@ -26,18 +33,20 @@ from reward_events import (
 from multimood import topics
 from multimood.bus import output
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.errors import NotFoundError
-from multimood.experience import Folder, Origin, feedback_row, merge, row_of, rows
-from multimood.experience.naming import DECISIONS, RATINGS, REPLIES, day_of
+from multimood.errors import NotFoundError, UnavailableError
+from multimood.experience import FEEDBACK_SCHEMA, Folder, Origin, Pseudonyms, Waiting, merge, rows
+from multimood.experience.naming import DECISIONS, RATINGS, REPLIES, day_of, of_this_version
 from multimood.experience.schema import COLUMNS, CONTENT, FEEDBACK_COLUMNS, SCHEMA, Row
+from multimood.experience.sources import Found
 from multimood.experience.table import EXPERIENCE_TABLE, FEEDBACK_TABLE, DamagedObjectError, encode, merged
 from multimood.experience.writer import LogWriter
 from multimood.local.places import checkout
+from multimood.settings import PseudonymSettings, StoreSettings
 
 pytestmark = pytest.mark.unit
 
 HERE = Origin(1, 700, T0 // 1000)
-KEY = "experience/v1/date=2026-09-21/reply-1-2.parquet"
+KEY = "experience/v2/date=2026-09-21/reply-1-2.parquet"
 
 
 def row(name: str = "u1", offset: int = 700, **changes: Any) -> Row:
@@ -54,8 +63,9 @@ def read(data: bytes) -> list[Row]:
 
 def test_a_row_tells_what_was_perceived_decided_said_and_thought() -> None:
     (found,) = read(merged(b"", [row()], EXPERIENCE_TABLE) or b"")
-    assert found["row_id"] == output(topics.DECISION, decision(context())).id
-    assert (found["tenant"], found["conversation_id"], found["utterance_id"]) == ("acme", "c1", "u1")
+    assert found["row_id"] == PSEUDONYMS.event(output(topics.DECISION, decision(context())).id)
+    assert (found["tenant"], found["conversation_id"]) == ("acme", PSEUDONYMS.conversation("acme", "c1"))
+    assert found["utterance_id"] == PSEUDONYMS.utterance("acme", "u1")
     assert found["occurred_at"] == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=T0)
     assert found["decided_at"] - found["occurred_at"] == timedelta(microseconds=3000)
     assert found["replied_at"] - found["occurred_at"] == timedelta(microseconds=9000)
@@ -67,7 +77,9 @@ def test_a_row_tells_what_was_perceived_decided_said_and_thought() -> None:
     assert found["modality_emotions"] == [{"modality": "text", "emotion": [{"label": "sadness", "p": 1.0}]}]
     assert [item["label"] for item in found["strategy"]] == ["open question", "restatement", "advisement"]
     assert (found["chosen"], found["propensity"], found["override"], found["step"]) == ("open question", 0.5, "none", 3)
-    assert found["dialogue"][-1] == {"role": "user", "text": SAID, "utterance_id": "u1", "label": "sadness"}
+    assert found["dialogue"][-1] == {
+        "role": "user", "text": SAID, "utterance_id": found["utterance_id"], "label": "sadness"
+    }  # fmt: skip
     assert (found["reply_text"], found["reply_source"], found["reply_reason"]) == (ANSWER, "generated", None)
     assert len(found["prompt_sha256"]) == 64
     assert (found["prompt_tokens"], found["completion_tokens"], found["first_token_us"]) == (120, 14, 2100)
@@ -83,7 +95,7 @@ def test_a_row_tells_what_was_perceived_decided_said_and_thought() -> None:
 def test_the_file_opens_without_us_and_has_the_documented_schema() -> None:
     table = pq.read_table(io.BytesIO(merged(b"", [row()], EXPERIENCE_TABLE) or b""))
     assert table.schema.equals(SCHEMA)
-    assert table.schema.metadata[b"multimood.table"] == b"experience/v1"
+    assert table.schema.metadata[b"multimood.table"] == b"experience/v2"
     assert table.schema.field("propensity").metadata[b"meaning"]
 
 
@@ -175,11 +187,11 @@ def test_parts_are_never_mixed() -> None:
 
 
 def test_names_are_a_pure_function_of_the_record() -> None:
-    assert REPLIES.key(Origin(3, 0, T0 // 1000)) == "experience/v1/date=2026-09-21/reply-3-0.parquet"
+    assert REPLIES.key(Origin(3, 0, T0 // 1000)) == "experience/v2/date=2026-09-21/reply-3-0.parquet"
     assert REPLIES.key(Origin(3, 255, T0 // 1000)) == REPLIES.key(Origin(3, 0, T0 // 1000 + 5))
-    assert REPLIES.key(Origin(3, 256, T0 // 1000)) == "experience/v1/date=2026-09-21/reply-3-1.parquet"
-    assert DECISIONS.key(Origin(0, 1, 0)) == "experience/v1/date=1970-01-01/decision-0-0.parquet"
-    assert RATINGS.key(Origin(0, 1, 86_400_000)) == "feedback/v1/date=1970-01-02/feedback-0-0.parquet"
+    assert REPLIES.key(Origin(3, 256, T0 // 1000)) == "experience/v2/date=2026-09-21/reply-3-1.parquet"
+    assert DECISIONS.key(Origin(0, 1, 0)) == "experience/v2/date=1970-01-01/decision-0-0.parquet"
+    assert RATINGS.key(Origin(0, 1, 86_400_000)) == "feedback/v2/date=1970-01-02/feedback-0-0.parquet"
     assert REPLIES.key(Origin(0, 1, -1)) == REPLIES.key(Origin(0, 1, 0))
     assert "date=9999-12-31" in REPLIES.key(Origin(0, 1, 1 << 62))
 
@@ -187,7 +199,7 @@ def test_names_are_a_pure_function_of_the_record() -> None:
 def test_the_day_of_a_name() -> None:
     assert day_of(KEY) == date(2026, 9, 21)
     assert day_of("some/folder/mine.parquet") is None
-    assert day_of("experience/v1/date=2026-99-21/reply-1-2.parquet") is None
+    assert day_of("experience/v2/date=2026-99-21/reply-1-2.parquet") is None
 
 
 # --- objects ---------------------------------------------------------------------------------------------------------
@@ -205,10 +217,10 @@ def test_an_object_grows_and_is_completed() -> None:
     data = merged(b"", [replied], EXPERIENCE_TABLE) or b""
     data = merged(data, [row("u2", 650), decided], EXPERIENCE_TABLE) or b""
     assert data == merged(b"", [whole, row("u2", 650)], EXPERIENCE_TABLE)
-    assert [found["utterance_id"] for found in read(data)] == ["u2", "u1"]
+    assert [PSEUDONYMS.of_row(found) for found in read(data)] == ["u2", "u1"]
 
 
-def test_columns_of_a_later_version_survive_and_those_of_an_earlier_one_are_null() -> None:
+def test_columns_that_came_later_survive_and_those_that_a_file_lacks_are_null() -> None:
     table = pa.Table.from_pylist([row("u1")], schema=SCHEMA)
     out = io.BytesIO()
     pq.write_table(table.append_column("new_column", pa.array([42])).drop_columns(["retention_class"]), out)
@@ -241,13 +253,13 @@ def test_every_row_once_whatever_the_objects_hold() -> None:
     decided, replied, whole = halves()
     source = MemorySource(
         {
-            "experience/v1/date=2026-09-21/decision-1-0.parquet": encode([decided], SCHEMA),
-            "experience/v1/date=2026-09-21/reply-1-2.parquet": encode([replied, row("u2", 701)], SCHEMA),
-            "experience/v1/date=2026-09-22/reply-1-3.parquet": encode([row("u2", 701), row("u3", 800)], SCHEMA),
+            "experience/v2/date=2026-09-21/decision-1-0.parquet": encode([decided], SCHEMA),
+            "experience/v2/date=2026-09-21/reply-1-2.parquet": encode([replied, row("u2", 701)], SCHEMA),
+            "experience/v2/date=2026-09-22/reply-1-3.parquet": encode([row("u2", 701), row("u3", 800)], SCHEMA),
             "copies/whole.parquet": encode([whole, row("u3", 800)], SCHEMA),
         }
     )
-    found = {one["utterance_id"]: one for one in rows(source)}
+    found = {PSEUDONYMS.of_row(one): one for one in rows(source)}
     assert len(list(rows(source))) == 3
     assert set(found) == {"u1", "u2", "u3"}
     assert found["u1"]["fit_for_ope"] is True
@@ -257,12 +269,12 @@ def test_every_row_once_whatever_the_objects_hold() -> None:
 def test_days_are_chosen_by_name() -> None:
     source = MemorySource(
         {
-            f"experience/v1/date=2026-09-{day}/reply-0-0.parquet": encode([row(f"u{day}")], SCHEMA)
+            f"experience/v2/date=2026-09-{day}/reply-0-0.parquet": encode([row(f"u{day}")], SCHEMA)
             for day in (20, 21, 22)
         }
         | {"mine.parquet": encode([row("mine")], SCHEMA)}
     )
-    found = {one["utterance_id"] for one in rows(source, days=(date(2026, 9, 21), date(2026, 9, 21)))}
+    found = {PSEUDONYMS.of_row(one) for one in rows(source, days=(date(2026, 9, 21), date(2026, 9, 21)))}
     assert found == {"u21", "mine"}
 
 
@@ -273,12 +285,11 @@ def test_feedback_is_joined_by_utterance() -> None:
     ratings = [given("u1", "f2", rating=0.0), given("u1", "f1", intensity=0.5, source="user"), given("u9", "f3")]
     data = merged(b"", ratings, FEEDBACK_TABLE) or b""
     source = MemorySource(
-        {KEY: encode([row("u1"), row("u2")], SCHEMA), "feedback/v1/a.parquet": data, "feedback/v1/b.parquet": data}
+        {KEY: encode([row("u1"), row("u2")], SCHEMA), "feedback/v2/a.parquet": data, "feedback/v2/b.parquet": data}
     )
     first, second = rows(source, feedback=True)
-    assert [(one["feedback_id"], one["rating"], one["source"]) for one in first["feedback"]] == [
-        ("f1", None, "user"), ("f2", 0.0, None),
-    ]  # fmt: skip
+    given_of = sorted(first["feedback"], key=lambda one: one["rating"] is not None)
+    assert [(one["rating"], one["source"]) for one in given_of] == [(None, "user"), (0.0, None)]
     assert second["feedback"] == []
     assert "feedback" not in next(iter(rows(source)))
 
@@ -288,8 +299,8 @@ def test_a_folder_and_a_file_are_sources(tmp_path: Path) -> None:
     place.parent.mkdir(parents=True)
     place.write_bytes(encode([row()], SCHEMA))
     (tmp_path / "notes.txt").write_text("no table")
-    assert [one["utterance_id"] for one in rows(Folder(tmp_path))] == ["u1"]
-    assert [one["utterance_id"] for one in rows(Folder(place))] == ["u1"]
+    assert [PSEUDONYMS.of_row(one) for one in rows(Folder(tmp_path))] == ["u1"]
+    assert [PSEUDONYMS.of_row(one) for one in rows(Folder(place))] == ["u1"]
     with pytest.raises(NotFoundError, match="does not exist"):
         list(rows(Folder(tmp_path / "nowhere")))
 
@@ -302,7 +313,7 @@ def writer(store: MemoryStore, **changes: Any) -> LogWriter:
 
 
 def kept(store: MemoryStore) -> list[str]:
-    return sorted(one["utterance_id"] for one in rows(MemorySource(store.objects)))
+    return sorted(PSEUDONYMS.of_row(one) for one in rows(MemorySource(store.objects)))
 
 
 async def test_rows_that_come_together_are_written_together() -> None:
@@ -411,8 +422,197 @@ def test_the_documentation_has_every_column_with_its_type_and_meaning() -> None:
 
 
 def test_the_schema_only_grows() -> None:
-    """Fails when a column is renamed, retyped or removed: that would be version 2."""
+    """Fails when a column is renamed, retyped or removed: that would be version 3."""
     assert len(SCHEMA.names) == len(set(SCHEMA.names))
     assert set(CONTENT) < set(SCHEMA.names)
-    frozen = (Path(__file__).parent / "experience_v1.txt").read_text().splitlines()
+    frozen = (Path(__file__).parent / "experience_v2.txt").read_text().splitlines()
     assert frozen == [f"{field.name}: {field.type}" for field in SCHEMA][: len(frozen)]
+
+
+# --- the version before ----------------------------------------------------------------------------------------------
+
+
+def of_version_1(name: str) -> bytes:
+    """An object as version 1 left it: its columns and types, frozen, with ids as the platform gave them."""
+    kinds = {line.split(": ", 1)[0]: line.split(": ", 1)[1] for line in V1.read_text().splitlines()}
+    assert {kinds[field.name] for field in SCHEMA if field.name == "models"} == {
+        "list<item: struct<name: string, version: string>>"
+    }
+    old = pa.list_(pa.struct([pa.field("name", pa.string()), pa.field("version", pa.string())]))
+    schema = pa.schema([field.with_type(old) if field.name == "models" else field for field in SCHEMA
+                        if field.name in kinds])  # fmt: skip
+    assert [f"{field.name}: {field.type}" for field in schema] == V1.read_text().splitlines()
+    whole = row(name) | {"schema_version": 1, "row_id": output(topics.DECISION, decision(context(name))).id,
+                         "conversation_id": "c1", "utterance_id": name,
+                         "models": [{"name": "fusion", "version": "1"}]}  # fmt: skip
+    return encode([whole], schema)
+
+
+V1 = Path(__file__).parent / "experience_v1.txt"
+
+
+def test_a_log_of_both_versions_reads_as_one() -> None:
+    source = MemorySource(
+        {
+            "experience/v1/date=2026-09-20/reply-0-0.parquet": of_version_1("old"),
+            "experience/v2/date=2026-09-21/reply-0-0.parquet": encode([row("new")], SCHEMA),
+        }
+    )
+    old, new = rows(source)
+    assert list(old) == list(new) == SCHEMA.names
+    assert (old["schema_version"], old["utterance_id"], old["conversation_id"]) == (1, "old", "c1")
+    assert old["models"] == [{"name": "fusion", "version": "1", "sha256": None}]
+    assert (old["state"], old["explored"], old["pseudonym_key"], old["token_ids"]) == (None,) * 4
+    assert (old["chosen"], old["propensity"], old["fit_for_ope"]) == ("open question", 0.5, True)
+    assert (new["schema_version"], PSEUDONYMS.of_row(new)) == (2, "new")
+
+
+def test_a_version_that_is_not_known_is_named_and_not_guessed() -> None:
+    source = MemorySource({"copy.parquet": encode([row() | {"schema_version": 3}], SCHEMA)})
+    with pytest.raises(DamagedObjectError, match="version 3; this reader knows 1, 2: take a newer multimood"):
+        list(rows(source))
+
+
+def test_what_an_older_version_named_is_written_under_this_one() -> None:
+    old = "experience/v1/date=2026-09-21/reply-1-2.parquet"
+    assert of_this_version(old) == "experience/v2/date=2026-09-21/reply-1-2.parquet"
+    assert of_this_version("feedback/v1/date=2026-09-21/feedback-0-0.parquet").startswith("feedback/v2/")
+    assert of_this_version(KEY) == KEY
+
+
+# --- pseudonyms ------------------------------------------------------------------------------------------------------
+
+
+def test_no_id_of_the_platform_is_in_the_log() -> None:
+    said = context("utterance-of-anna", conversation="anna@example.org")
+    dialogue = [
+        pb.Turn(role=pb.ROLE_SYSTEM, text="Hello.", utterance_id="earlier-of-anna"),
+        pb.Turn(role=pb.ROLE_USER, text=SAID, utterance_id="utterance-of-anna"),
+    ]
+    decided = decision(said, dialogue=dialogue)
+    whole = row_of(decided, reply(said), trust(said), HERE)
+    rating = feedback_row(pb.Feedback(context=said, rating=1.0), "f", HERE)
+    assert "anna" not in repr(whole) + repr(rating)
+    unkeyed = output(topics.DECISION, decided).id
+    assert whole["row_id"] != unkeyed, "a guessed id could be confirmed without the key"
+
+
+def test_pseudonyms_stay_the_same_and_depend_on_the_key() -> None:
+    one, same, other = Pseudonyms(b"one"), Pseudonyms(b"one"), Pseudonyms(b"other")
+    assert one.conversation("t", "c") == same.conversation("t", "c")
+    assert one.conversation("t", "c") != other.conversation("t", "c")
+    assert one.key_id == same.key_id != other.key_id
+    names = [("t", "c"), ("t2", "c"), ("tc", ""), ("", "tc"), ("t/c", "u"), ("t", "c/u")]
+    apart = [make(*name) for name in names for make in (one.conversation, one.utterance)]
+    assert len(set(apart)) == len(apart)
+    assert all(re.fullmatch("[0-9a-f]{32}", name) for name in apart)
+    assert str(uuid.UUID(one.row("t/c/u"))) == one.row("t/c/u")
+
+
+def test_the_key_is_set_or_derived_from_the_store_s_secret() -> None:
+    store = StoreSettings(secret_key=SecretStr("s3-secret"))
+    own = PseudonymSettings(key=SecretStr("k" * 16))
+    derived = Pseudonyms.of(PseudonymSettings(), store)
+    assert derived.key_id == Pseudonyms.of(PseudonymSettings(), store).key_id
+    assert derived.key_id != Pseudonyms.of(PseudonymSettings(), StoreSettings(secret_key=SecretStr("rotated"))).key_id
+    assert Pseudonyms.of(own, store).key_id == Pseudonyms.of(own, StoreSettings()).key_id
+    with pytest.raises(ValueError, match="fewer than 16 characters"):
+        PseudonymSettings(key=SecretStr("short"))
+
+
+# --- what came later -------------------------------------------------------------------------------------------------
+
+REPLIED = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=T0 + 9000)
+
+
+def conversation(
+    *, after: timedelta = timedelta(minutes=5), ratings: dict[timedelta, float] | None = None
+) -> MemorySource:
+    """Two turns, and ratings of the first one so long after its reply."""
+    first, second = context("u1"), context("u2")
+    second.occurred_at_us += int(after.total_seconds() * 1e6)
+    whole = [
+        row_of(decision(one, step=step, intensity=0.75 - step / 4), reply(one), trust(one), Origin(0, step, T0 // 1000))
+        for step, one in enumerate((first, second))
+    ]
+    given = []
+    for number, (when, rating) in enumerate((ratings or {}).items()):
+        about = context("u1")
+        about.occurred_at_us = T0 + 9000 + int(when.total_seconds() * 1e6)
+        given.append(feedback_row(pb.Feedback(context=about, rating=rating), f"f{number}", HERE))
+    return MemorySource({KEY: encode(whole, SCHEMA), "feedback/v2/a.parquet": merged(b"", given, FEEDBACK_TABLE) or
+                         encode([], FEEDBACK_SCHEMA)})  # fmt: skip
+
+
+def later(source: MemorySource, now: timedelta, **waiting: Any) -> list[Row]:
+    return list(rows(source, feedback=True, waiting=Waiting(**waiting), now=REPLIED + now))
+
+
+def test_feedback_is_observed_pending_or_defaulted() -> None:
+    hour = timedelta(hours=1)
+    rated = conversation(ratings={hour: 1.0, 2 * hour: 0.5, 30 * hour: 0.0})
+    first, second = later(rated, 3 * hour, rating=0.25)
+    assert (first["feedback_status"], first["rating"], len(first["feedback"])) == ("observed", 0.5, 2)
+    assert (second["feedback_status"], second["rating"], second["feedback"]) == ("pending", None, [])
+    first, second = later(rated, 25 * hour, rating=0.25, intensity=0.5)
+    assert (first["rating"], first["intensity_after"]) == (0.5, 0.5)
+    assert (second["feedback_status"], second["rating"], second["intensity_after"]) == ("defaulted", 0.25, 0.5)
+    first, _ = later(rated, 99 * hour, window=31 * hour)
+    assert (first["rating"], len(first["feedback"])) == (0.0, 3)
+    first, _ = later(rated, 99 * hour, window=hour / 2)
+    assert (first["feedback_status"], first["rating"]) == ("defaulted", None)
+
+
+def test_the_next_turn_tells_how_the_reply_was_taken() -> None:
+    first, second = later(conversation(), timedelta(hours=1))
+    assert (first["next_intensity"], first["next_emotion"]) == (0.5, "sadness")
+    assert (second["next_intensity"], second["next_emotion"]) == (None, None)
+    first, _ = later(conversation(after=timedelta(hours=25)), timedelta(hours=30))
+    assert (first["next_intensity"], first["next_emotion"]) == (None, None), "it came after the window"
+
+
+def test_the_next_turn_is_found_on_the_next_day() -> None:
+    first, second = (encode([one], SCHEMA) for one in rows(conversation()))
+    source = MemorySource(
+        {"experience/v2/date=2026-09-21/reply-0-0.parquet": first,
+         "experience/v2/date=2026-09-22/reply-0-0.parquet": second}
+    )  # fmt: skip
+    (only,) = rows(source, days=(date(2026, 9, 21), date(2026, 9, 21)), feedback=True)
+    assert only["next_intensity"] == 0.5
+
+
+# --- objects that go while they are read -----------------------------------------------------------------------------
+
+
+@dataclass
+class Vanishing(MemorySource):
+    """A compaction happens after so many reads: two objects are put into one."""
+
+    after: int = 0
+
+    def read(self, name: str) -> bytes:
+        self.after -= 1
+        if self.after == 0:
+            data = [self.kept.pop(one) for one in sorted(self.kept)]
+            found = [one for part in data for one in rows(MemorySource({"a.parquet": part}))]
+            self.kept["experience/v2/date=2026-09-21/rows-1.parquet"] = encode(found, SCHEMA)
+        if name not in self.kept:
+            raise NotFoundError(name)
+        return self.kept[name]
+
+
+@pytest.mark.parametrize("after", range(1, 8))
+def test_every_row_once_though_a_compaction_comes_between(after: int) -> None:
+    source = Vanishing(
+        {f"experience/v2/date=2026-09-21/reply-0-{n}.parquet": encode([row(f"u{n}", n), row("twice", 9)], SCHEMA)
+         for n in range(3)},
+        after,
+    )  # fmt: skip
+    assert sorted(PSEUDONYMS.of_row(one) for one in rows(source)) == ["twice", "u0", "u1", "u2"]
+
+
+def test_rows_that_are_gone_for_good_are_not_passed_over() -> None:
+    source = Vanishing({KEY: encode([row()], SCHEMA)}, 2)
+    source.objects = lambda: [Found(KEY, 1)]  # type: ignore[method-assign]
+    with pytest.raises(UnavailableError, match="went away"):
+        list(rows(source))

@@ -5,12 +5,24 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from llm_server import DONE, Answer, Exchange, LLMServer, chunk, counts, event, llm_server
 
 from multimood.errors import ConfigurationError, DeadlineExceededError, MultimoodError, UnavailableError
-from multimood.generation import Ask, BusyError, ChatMessage, OpenAIGenerator, Patience, Piece, RefusedError, patiently
+from multimood.generation import (
+    Ask,
+    BusyError,
+    ChatMessage,
+    OpenAIGenerator,
+    Patience,
+    Piece,
+    RefusedError,
+    Token,
+    patiently,
+)
 from multimood.generation.openai import endpoint
 from multimood.generation.sse import EventParser, EventTooLongError
 
@@ -295,3 +307,37 @@ def test_events_are_bounded() -> None:
 
 def test_chunks_of_the_server_are_what_the_protocol_says() -> None:
     assert json.loads(chunk("x").removeprefix(b"data: "))["choices"][0]["delta"] == {"content": "x"}
+
+
+# --- tokens ----------------------------------------------------------------------------------------------------------
+
+
+def token_chunk(text: str, *tokens: dict[str, Any]) -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": None, "logprobs": {"content": list(tokens)}}
+    return event(json.dumps({"model": "test-model-2026", "choices": [choice]}))
+
+
+async def told(exchange: Exchange) -> None:
+    await exchange.begin()
+    await exchange.send(token_chunk("I ", {"id": 40, "token": "I", "logprob": -0.5}, {"token": " ", "logprob": -1}))
+    await exchange.send(token_chunk("hear", {"id": "odd", "logprob": -2.0}, {"id": -1, "logprob": -3.0}, {"id": 7}))
+    await exchange.send(chunk(finish="stop") + counts(11, 4) + DONE)
+
+
+async def test_tokens_are_told_when_they_are_asked_for() -> None:
+    async with talking(told) as (server, generator):
+        pieces = await all_of(generator.stream(replace(ASK, log_probs=True)))
+    assert [list(piece.tokens) for piece in pieces] == [
+        [Token(40, -0.5), Token(None, -1.0)], [Token(None, -2.0), Token(None, -3.0)], [],
+    ]  # fmt: skip
+    assert server.exchanges[0].body["logprobs"] is True
+
+
+async def test_tokens_that_make_no_sense_are_a_refusal() -> None:
+    async def odd(exchange: Exchange) -> None:
+        await exchange.begin()
+        await exchange.send(token_chunk("I ", {"id": 1, "logprob": "very likely"}))
+
+    async with talking(odd) as (_, generator):
+        with pytest.raises(RefusedError, match="does not speak the protocol"):
+            await all_of(generator.stream(ASK))

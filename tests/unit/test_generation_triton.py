@@ -1,13 +1,14 @@
 """The Triton backend: what it sends, and what it makes of the stream."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from multimood.errors import UnavailableError
-from multimood.generation import Ask, ChatMessage, Piece, TritonGenerator
+from multimood.generation import Ask, ChatMessage, Piece, Token, TritonGenerator
 from multimood.inference import Inference
 
 pytestmark = pytest.mark.unit
@@ -22,6 +23,7 @@ class Client:
         self.script = script
         self.asked: dict[str, Any] = {}
         self.left_early = False
+        self.tokens: dict[str, Any] = {}
 
     async def stream(self, model: str, inputs: dict[str, Any], deadline_s: float) -> AsyncIterator[Inference]:
         self.asked = {"model": model, "deadline_s": deadline_s, **inputs}
@@ -31,7 +33,7 @@ class Client:
                     "text": np.array([text], dtype=np.object_), "finish": np.array([finish], dtype=np.object_),
                     "prompt_tokens": np.array([9], np.int32), "completion_tokens": np.array([number + 1], np.int32),
                 }  # fmt: skip
-                yield Inference(outputs, "3")
+                yield Inference({**outputs, **self.tokens}, "3")
         except GeneratorExit:
             self.left_early = True
             raise
@@ -66,3 +68,13 @@ async def test_leaving_early_leaves_the_clients_stream_at_once() -> None:
     await anext(stream)
     await stream.aclose()
     assert client.left_early
+
+
+async def test_tokens_are_told_by_a_model_that_knows_them() -> None:
+    client = Client((b"I ", b""), (b"", b"stop"))
+    client.tokens = {"token_ids": np.array([40, -1], np.int32), "token_log_probs": np.array([-0.5, -1.0], np.float32)}
+    pieces = [piece async for piece in TritonGenerator(client).stream(replace(ASK, log_probs=True))]  # type: ignore[arg-type]
+    assert list(pieces[0].tokens) == [Token(40, -0.5), Token(None, -1.0)]
+    assert client.asked["log_probs"].tolist() == [True]
+    await pieces_of(client)
+    assert "log_probs" not in client.asked, "a model of one's own need not know the input"

@@ -8,7 +8,6 @@ import strategist_world as world
 from multimood import topics
 from multimood.bus import Event
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.experience.record import row_of
 from multimood.experience.schema import SCHEMA
 from multimood.experience.table import encode
 from multimood.history import PastTurn, history
@@ -66,10 +65,13 @@ def test_a_conversation_goes_on_at_the_end_of_all_numbers() -> None:
 
 def test_a_row_holds_what_its_columns_can() -> None:
     said = sample.context()
-    row = row_of(sample.decision(said, step=2**32 - 1), sample.reply(said))
+    row = sample.row_of(sample.decision(said, step=2**32 - 1), sample.reply(said))
     assert row["step"] is None
     assert encode([row], SCHEMA)
-    assert pa.Table.from_pylist([row_of(sample.decision(said, step=2**31 - 1))], schema=SCHEMA)["step"][0].as_py() > 0
+    assert (
+        pa.Table.from_pylist([sample.row_of(sample.decision(said, step=2**31 - 1))], schema=SCHEMA)["step"][0].as_py()
+        > 0
+    )
 
 
 @pytest.mark.parametrize("values", [(INFINITE, -INFINITE), (1e308, 1e308), (NAN, 0.5), (-1.0, 2.5)])
@@ -78,5 +80,5 @@ def test_a_distribution_that_is_none_makes_a_row_unfit_and_no_error(values: tupl
     strategy = [
         pb.Probability(label=name, p=p) for name, p in zip(("open question", "restatement"), values, strict=True)
     ]
-    row = row_of(sample.decision(said, strategy=strategy), sample.reply(said))
+    row = sample.row_of(sample.decision(said, strategy=strategy), sample.reply(said))
     assert (row["fit_for_ope"], row["unfit_reason"]) == (False, "no_propensity")

@@ -15,12 +15,13 @@ from multimood import topics
 from multimood.bus import Bus, Delivery, Event, Output, output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import ConfigurationError, UnavailableError
-from multimood.generation import Ask, Piece, RefusedError
+from multimood.generation import Ask, Piece, RefusedError, Token
 from multimood.taxonomy import ESCONV_STRATEGIES, MESC_STRATEGIES
 from services.responder.agent import Responder, Texts
 from services.responder.plan import Generate, SayVetted, Silence, dialogue_of, plan_of, situation_of
-from services.responder.replies import delta, seed_of
+from services.responder.replies import about, delta, seed_of
 from services.responder.settings import ResponderSettings
+from services.responder.writing import Progress
 
 pytestmark = pytest.mark.unit
 
@@ -438,3 +439,23 @@ def test_an_endpoint_has_to_be_named() -> None:
 
 def test_pieces_of_two_attempts_have_different_ids() -> None:
     assert delta(context(), "a", 0, "x").id != delta(context(), "b", 0, "x").id != delta(context(), "b", 1, "x").id
+
+
+# --- tokens ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tokens", "ids", "log_probs"),
+    [
+        ([Token(4, -0.5), Token(5, -1.0)], [4, 5], [-0.5, -1.0]),
+        ([Token(4, -0.5), Token(None, -1.0)], [], [-0.5, -1.0]),
+        ([Token(4, -0.5)] * 8_193, [], []),
+        ([], [], []),
+    ],
+)
+def test_the_reply_tells_the_tokens_that_are_known(tokens: list[Token], ids: list[int], log_probs: list[float]) -> None:
+    progress = Progress()
+    for token in tokens:
+        progress.take(Piece("a", "", 1, 1, "m-1", [token]))
+    made = about("m", "p", Ask((), 8, 0.0, 1, 1.0), progress, 0)
+    assert (list(made.token_ids), list(made.token_log_probs)) == (ids, log_probs)

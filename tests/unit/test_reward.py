@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 from reward_events import (
     ANSWER,
+    PSEUDONYMS,
     MemoryBus,
     MemorySource,
     MemoryStore,
@@ -274,9 +275,14 @@ class World:
         ]
         bus = self.kafka.bus
         reward = Reward(
-            bus, Scorer(self.judges, WEIGHTS, RULES, concurrency=4), self.logs[0], self.memory, bucket="exp"
+            bus,
+            Scorer(self.judges, WEIGHTS, RULES, concurrency=4),
+            self.logs[0],
+            self.memory,
+            bucket="exp",
+            pseudonyms=PSEUDONYMS,
         )
-        feedback = FeedbackLog(bus, self.logs[1], self.memory, self.settings.feedback_wait_s)
+        feedback = FeedbackLog(bus, self.logs[1], self.memory, self.settings.feedback_wait_s, PSEUDONYMS)
         self.processor = RewardProcessor(
             bus, reward, feedback, logs=self.logs, memory=self.memory, settings=self.settings
         )
@@ -313,8 +319,8 @@ async def test_a_decision_and_its_reply_become_a_score_and_a_row() -> None:
     await world.done()
     (score,) = world.kafka.scores
     assert world.kafka.published[0].id == output(topics.TRUST, score).id
-    assert score.experience_key == "exp/experience/v1/date=2026-09-21/reply-0-1.parquet"
-    assert list(world.store.objects) == ["experience/v1/date=2026-09-21/reply-0-1.parquet"]
+    assert score.experience_key == "exp/experience/v2/date=2026-09-21/reply-0-1.parquet"
+    assert list(world.store.objects) == ["experience/v2/date=2026-09-21/reply-0-1.parquet"]
     (row,) = world.rows()
     assert row["fit_for_ope"]
     assert row["reward"] == score.reward
@@ -487,7 +493,7 @@ async def test_feedback_about_what_is_in_the_log_is_written_once() -> None:
     await world.give(topics.FEEDBACK, rating(), 400)
     await world.done()
     assert sorted(key for key in world.store.objects if key.startswith("feedback/")) == [
-        "feedback/v1/date=2026-09-21/feedback-0-0.parquet", "feedback/v1/date=2026-09-21/feedback-0-1.parquet",
+        "feedback/v2/date=2026-09-21/feedback-0-0.parquet", "feedback/v2/date=2026-09-21/feedback-0-1.parquet",
     ]  # fmt: skip
     (row,) = world.rows(feedback=True)
     assert [(one["rating"], one["intensity"], one["source"]) for one in row["feedback"]] == [(0.8, None, "user")]

@@ -11,10 +11,12 @@ from multimood.contracts.v1 import events_pb2 as pb
 from multimood.history import DONE, ESCONV_AS_MESC, FELT, TURNS, WIDTH, PastTurn, history
 from multimood.perception.conversation import after_decision, after_reply, dialogue_with, history_of, packed, shortened
 from multimood.perception.fusion import Perception, UnusableAnswerError, perceive, question, see
+from multimood.perception.state import names_of
 from multimood.taxonomy import EMOTIONS, ESCONV_STRATEGIES, MESC_STRATEGIES, STAGES
 from services.strategist.decision import Kept, decide, override_of
+from services.strategist.exploration import Exploration
 from services.strategist.memory import Memory
-from services.strategist.policy import ADVICE, choose, draw, eligible, mixed
+from services.strategist.policy import ADVICE, choose, draw, eligible
 
 pytestmark = pytest.mark.unit
 
@@ -88,10 +90,53 @@ def test_who_is_eligible(taxonomy: str, labels: tuple[str, ...]) -> None:
 
 
 def test_the_mixture_by_hand() -> None:
-    found = mixed({"a": 0.6, "b": 0.2, "c": 0.2}, ("a", "b"), 0.2)
-    assert found == pytest.approx({"a": 0.8 * 0.75 + 0.1, "b": 0.8 * 0.25 + 0.1})
-    assert mixed({"a": 0.0, "b": 0.0, "c": 1.0}, ("a", "b"), 0.2) == pytest.approx({"a": 0.5, "b": 0.5})
-    assert mixed({"a": 1.0, "b": 0.0}, ("a", "b"), 1.0) == pytest.approx({"a": 0.5, "b": 0.5})
+    names = ("a", "b")
+    found = Exploration("epsilon", 0.2).behaviour({"a": 0.6, "b": 0.2, "c": 0.2}, names)
+    assert found.strategy == pytest.approx({"a": 0.8 * 0.75 + 0.1, "b": 0.8 * 0.25 + 0.1})
+    assert found.added == pytest.approx({"a": 0.1 / 0.7, "b": 0.1 / 0.3})
+    for one in (Exploration(), Exploration("epsilon", 0.2), Exploration("temperature", 2.0)):
+        nothing = one.behaviour({"a": 0.0, "b": 0.0, "c": 1.0}, names)
+        assert nothing.strategy == pytest.approx({"a": 0.5, "b": 0.5})
+    assert Exploration("epsilon", 1.0).behaviour({"a": 1.0, "b": 0.0}, names).strategy == pytest.approx(
+        {"a": 0.5, "b": 0.5}
+    )
+
+
+def test_a_temperature_levels_by_hand() -> None:
+    found = Exploration("temperature", 2.0).behaviour({"a": 0.64, "b": 0.36}, ("a", "b"))
+    assert found.strategy == pytest.approx({"a": 0.8 / 1.4, "b": 0.6 / 1.4})
+    assert found.added == pytest.approx({"a": 0.0, "b": 1 - 0.36 / (0.6 / 1.4)})
+    same = Exploration("temperature", 1.0).behaviour({"a": 0.64, "b": 0.36}, ("a", "b"))
+    assert same.strategy == pytest.approx({"a": 0.64, "b": 0.36})
+    assert same.added == pytest.approx({"a": 0.0, "b": 0.0})
+
+
+def test_without_exploration_the_model_s_own_distribution_is_drawn_from() -> None:
+    found = Exploration().behaviour({"a": 0.3, "b": 0.0, "c": 0.7}, ("a", "b"))
+    assert found.strategy == {"a": 1.0, "b": 0.0}
+    assert {draw(found.strategy, str(seed)) for seed in range(200)} == {"a"}, "what has no probability is never drawn"
+
+
+def test_as_many_choices_are_called_explored_as_exploration_adds() -> None:
+    """By epsilon's definition: a share epsilon of all choices; for a temperature, the distance between the policies."""
+    model = {name: (0.82 if name == "approval" else 0.02) for name in MESC_STRATEGIES}
+    for exploration in (Exploration("epsilon", 0.3), Exploration("temperature", 3.0), Exploration()):
+        behaviour = exploration.behaviour(model, eligible("mesc", 1))
+        expected = sum(p * behaviour.added[name] for name, p in behaviour.strategy.items())
+        if exploration.kind == "epsilon":
+            assert expected == pytest.approx(0.3)
+        choices = [choose(model, "mesc", 1, exploration, str(number)) for number in range(4_000)]
+        share = sum(choice.explored for choice in choices) / len(choices)
+        assert share == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / len(choices)) + 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("level", "exploration"),
+    [(pb.RISK_LEVEL_NONE, "epsilon=0.1"), (pb.RISK_LEVEL_LOW, "none"), (pb.RISK_LEVEL_ELEVATED, "none"),
+     (pb.RISK_LEVEL_IMMINENT, "none"), (pb.RISK_LEVEL_UNSCREENED, "none"), (pb.RISK_LEVEL_UNSPECIFIED, "none")],
+)  # fmt: skip
+def test_nothing_is_explored_at_any_risk(level: pb.RiskLevel, exploration: str) -> None:
+    assert POLICY.exploration_at(level).name == exploration
 
 
 def test_draws_follow_the_distribution_and_their_seed() -> None:
@@ -105,7 +150,7 @@ def test_draws_follow_the_distribution_and_their_seed() -> None:
 
 def test_the_propensity_is_that_of_the_logged_distribution() -> None:
     model = {name: (0.91 if name == "approval" else 0.01) for name in MESC_STRATEGIES}
-    choices = [choose(model, "mesc", 3, 0.1, str(number)) for number in range(300)]
+    choices = [choose(model, "mesc", 3, Exploration("epsilon", 0.1), str(number)) for number in range(300)]
     assert len({choice.chosen for choice in choices}) > 3
     for choice in choices:
         assert choice.propensity == choice.strategy[choice.chosen] >= 0.1 / len(choice.strategy)
@@ -117,7 +162,7 @@ def test_the_policy_s_name_tells_its_parts_apart() -> None:
         for policy in (
             POLICY,
             replace(POLICY, taxonomy="esconv"),
-            replace(POLICY, epsilon=0.2),
+            replace(POLICY, exploration=Exploration("epsilon", 0.2)),
             replace(POLICY, model_sha256="0" * 64),
         )
         for version in ("1", "2")
@@ -422,3 +467,34 @@ def test_an_older_record_does_not_replace_a_newer_one() -> None:
     found = memory.get(b"k")
     assert found is not None
     assert found.steps == 4
+
+
+# --- what the log is told of the choice ------------------------------------------------------------------------------
+
+
+def test_a_decision_says_what_the_policy_saw_and_what_could_be_chosen() -> None:
+    made = features("u1", "words", pb.MODALITY_TEXT, level=pb.RISK_LEVEL_LOW)
+    state = pb.Conversation(context=context("u0"), steps=1)
+    for turn in (
+        pb.Turn(role=pb.ROLE_USER, utterance_id="u0"),
+        pb.Turn(role=pb.ROLE_SYSTEM, utterance_id="u0", label="approval"),
+    ):
+        state.turns.append(turn)
+    found = decide(made, see(made), perception(), state, override=pb.OVERRIDE_NONE, policy=POLICY, kept=KEPT)
+    assert found.state_version == "state-1:mesc"
+    seen = dict(zip(names_of(found.state_version), found.state, strict=True))
+    assert (seen["step"], seen["risk.low"], seen["present.text"], seen["present.audio"]) == (1.0, 1.0, 1.0, 0.0)
+    assert (seen["last.approval"], seen["used.approval"], seen["last.restatement"]) == (1.0, 1.0, 0.0)
+    assert sum(seen[f"model.{label}"] for label in MESC_STRATEGIES) == pytest.approx(1, abs=1e-6)
+    assert sum(seen[f"emotion.{label}"] for label in EMOTIONS) == pytest.approx(1, abs=1e-6)
+    assert sum(seen[f"stage.{label}"] for label in STAGES) == 1.0
+    assert tuple(found.eligible) == eligible("mesc", 1)
+    assert (found.exploration, found.explored) == ("none", False), "nothing is explored at a low risk"
+    assert found.policy_sha256 == POLICY.sha256 != replace(POLICY, model_sha256="cd" * 32).sha256
+    assert [model.sha256.hex() for model in found.models if model.name == "fusion"] == [POLICY.model_sha256]
+
+
+@pytest.mark.parametrize("version", ["state-2:mesc", "state-1:other", "", "state-1"])
+def test_a_list_of_features_that_is_not_known_is_named(version: str) -> None:
+    with pytest.raises(ValueError, match="known are state-1:mesc, state-1:esconv"):
+        names_of(version)

@@ -298,7 +298,7 @@ class Turn(_message.Message):
     def __init__(self, role: _Optional[_Union[Role, str]] = ..., text: _Optional[str] = ..., utterance_id: _Optional[str] = ..., label: _Optional[str] = ..., vector: _Optional[bytes] = ..., emotion: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("context", "user_emotion", "intensity", "stage", "strategy", "chosen", "propensity", "system_emotion", "policy_version", "override", "modality_emotions", "dialogue", "missing", "manifest", "screening", "models", "hops", "step")
+    __slots__ = ("context", "user_emotion", "intensity", "stage", "strategy", "chosen", "propensity", "system_emotion", "policy_version", "override", "modality_emotions", "dialogue", "missing", "manifest", "screening", "models", "hops", "step", "state", "state_version", "eligible", "explored", "exploration", "policy_sha256")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     USER_EMOTION_FIELD_NUMBER: _ClassVar[int]
     INTENSITY_FIELD_NUMBER: _ClassVar[int]
@@ -317,6 +317,12 @@ class Decision(_message.Message):
     MODELS_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    STATE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ELIGIBLE_FIELD_NUMBER: _ClassVar[int]
+    EXPLORED_FIELD_NUMBER: _ClassVar[int]
+    EXPLORATION_FIELD_NUMBER: _ClassVar[int]
+    POLICY_SHA256_FIELD_NUMBER: _ClassVar[int]
     context: Context
     user_emotion: _containers.RepeatedCompositeFieldContainer[Probability]
     intensity: float
@@ -335,18 +341,26 @@ class Decision(_message.Message):
     models: _containers.RepeatedCompositeFieldContainer[ModelVersion]
     hops: _containers.RepeatedCompositeFieldContainer[Hop]
     step: int
-    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., user_emotion: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ..., intensity: _Optional[float] = ..., stage: _Optional[str] = ..., strategy: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ..., chosen: _Optional[str] = ..., propensity: _Optional[float] = ..., system_emotion: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ..., policy_version: _Optional[str] = ..., override: _Optional[_Union[Override, str]] = ..., modality_emotions: _Optional[_Iterable[_Union[ModalityEmotion, _Mapping]]] = ..., dialogue: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ..., missing: _Optional[_Iterable[_Union[MissingModality, _Mapping]]] = ..., manifest: _Optional[_Iterable[_Union[Modality, str]]] = ..., screening: _Optional[_Union[Screening, _Mapping]] = ..., models: _Optional[_Iterable[_Union[ModelVersion, _Mapping]]] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., step: _Optional[int] = ...) -> None: ...
+    state: _containers.RepeatedScalarFieldContainer[float]
+    state_version: str
+    eligible: _containers.RepeatedScalarFieldContainer[str]
+    explored: bool
+    exploration: str
+    policy_sha256: bytes
+    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., user_emotion: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ..., intensity: _Optional[float] = ..., stage: _Optional[str] = ..., strategy: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ..., chosen: _Optional[str] = ..., propensity: _Optional[float] = ..., system_emotion: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ..., policy_version: _Optional[str] = ..., override: _Optional[_Union[Override, str]] = ..., modality_emotions: _Optional[_Iterable[_Union[ModalityEmotion, _Mapping]]] = ..., dialogue: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ..., missing: _Optional[_Iterable[_Union[MissingModality, _Mapping]]] = ..., manifest: _Optional[_Iterable[_Union[Modality, str]]] = ..., screening: _Optional[_Union[Screening, _Mapping]] = ..., models: _Optional[_Iterable[_Union[ModelVersion, _Mapping]]] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., step: _Optional[int] = ..., state: _Optional[_Iterable[float]] = ..., state_version: _Optional[str] = ..., eligible: _Optional[_Iterable[str]] = ..., explored: _Optional[bool] = ..., exploration: _Optional[str] = ..., policy_sha256: _Optional[bytes] = ...) -> None: ...
 
 class ModelVersion(_message.Message):
-    __slots__ = ("name", "version")
+    __slots__ = ("name", "version", "sha256")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+    sha256: bytes
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[bytes] = ...) -> None: ...
 
 class Reply(_message.Message):
-    __slots__ = ("context", "text", "source", "reason", "vetted_id", "model_name", "model_version", "prompt_version", "prompt_sha256", "prompt_tokens", "completion_tokens", "strategy", "hops", "first_token_us")
+    __slots__ = ("context", "text", "source", "reason", "vetted_id", "model_name", "model_version", "prompt_version", "prompt_sha256", "prompt_tokens", "completion_tokens", "strategy", "hops", "first_token_us", "attempts", "token_ids", "token_log_probs")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -361,6 +375,9 @@ class Reply(_message.Message):
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
     FIRST_TOKEN_US_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_LOG_PROBS_FIELD_NUMBER: _ClassVar[int]
     context: Context
     text: str
     source: ReplySource
@@ -375,7 +392,24 @@ class Reply(_message.Message):
     strategy: str
     hops: _containers.RepeatedCompositeFieldContainer[Hop]
     first_token_us: int
-    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., text: _Optional[str] = ..., source: _Optional[_Union[ReplySource, str]] = ..., reason: _Optional[str] = ..., vetted_id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., prompt_version: _Optional[str] = ..., prompt_sha256: _Optional[bytes] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., strategy: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., first_token_us: _Optional[int] = ...) -> None: ...
+    attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
+    token_ids: _containers.RepeatedScalarFieldContainer[int]
+    token_log_probs: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., text: _Optional[str] = ..., source: _Optional[_Union[ReplySource, str]] = ..., reason: _Optional[str] = ..., vetted_id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., prompt_version: _Optional[str] = ..., prompt_sha256: _Optional[bytes] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., strategy: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., first_token_us: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., token_ids: _Optional[_Iterable[int]] = ..., token_log_probs: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class Attempt(_message.Message):
+    __slots__ = ("index", "faults", "score", "sent", "completion_tokens")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    FAULTS_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    SENT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    faults: _containers.RepeatedScalarFieldContainer[str]
+    score: float
+    sent: bool
+    completion_tokens: int
+    def __init__(self, index: _Optional[int] = ..., faults: _Optional[_Iterable[str]] = ..., score: _Optional[float] = ..., sent: _Optional[bool] = ..., completion_tokens: _Optional[int] = ...) -> None: ...
 
 class ReplyDelta(_message.Message):
     __slots__ = ("context", "index", "text", "attempt")

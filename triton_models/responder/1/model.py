@@ -57,6 +57,7 @@ class TritonPythonModel:
                     float(first(request, "temperature")),
                     int(first(request, "seed")),
                 )
+                chat["logprobs"] = wants_tokens(request)
                 if chat["max_tokens"]:
                     self.take_place()
                     self.pool.submit(self.answer, request, chat, sender)
@@ -106,6 +107,7 @@ class Reply:
         self.model, self.request, self.sender = model, request, sender
         self.prompt_tokens = self.completion_tokens = 0
         self.finish = ""
+        self.tokens: list[tuple[int, float]] = []
         # Not an exception: its traceback would keep the request alive, and with it the model when it is unloaded.
         self.failure: Any = None
 
@@ -117,7 +119,12 @@ class Reply:
                 self.model.engine.handle_chat_completions(body, self.on_chunk)
             except ValueError:  # its text may quote the chat
                 raise RefusedError("the engine does not accept these messages") from None
-        return self.failure or response("", self.finish or "cancelled", self.prompt_tokens, self.completion_tokens)
+        return self.failure or self.response("", self.finish or "cancelled")
+
+    def response(self, text: str, finish: str) -> Any:
+        """Make a response with the tokens since the last one."""
+        tokens, self.tokens = self.tokens, []
+        return response(text, finish, self.prompt_tokens, self.completion_tokens, tokens)
 
     def is_over(self) -> bool:
         """Tell whether nobody waits for the rest."""
@@ -144,9 +151,11 @@ class Reply:
             self.prompt_tokens = int(timings["cache_n"] + timings["prompt_n"])
             self.completion_tokens = int(timings["predicted_n"])
         for choice in chunk.get("choices", ()):
+            for token in (choice.get("logprobs") or {}).get("content") or ():
+                self.tokens.append((int(token["id"]), float(token["logprob"])))
             text = choice["delta"].get("content")
             if text:
-                self.sender.send(response(text, "", self.prompt_tokens, self.completion_tokens))
+                self.sender.send(self.response(text, ""))
             self.finish = choice["finish_reason"] or self.finish
 
 
@@ -158,7 +167,15 @@ def first(request: Any, name: str) -> Any:
     return values[0]
 
 
-def response(text: str, finish: str, prompt_tokens: int, completion_tokens: int) -> Any:
+def wants_tokens(request: Any) -> bool:
+    """Read the optional input."""
+    given = pb_utils.get_input_tensor_by_name(request, "log_probs")
+    return given is not None and bool(given.as_numpy().any())
+
+
+def response(
+    text: str, finish: str, prompt_tokens: int, completion_tokens: int, tokens: Sequence[tuple[int, float]] = ()
+) -> Any:
     """Make one response of the stream."""
     return pb_utils.InferenceResponse(
         [
@@ -166,6 +183,8 @@ def response(text: str, finish: str, prompt_tokens: int, completion_tokens: int)
             pb_utils.Tensor("finish", np.array([finish.encode()], dtype=np.object_)),
             pb_utils.Tensor("prompt_tokens", np.array([prompt_tokens], dtype=np.int32)),
             pb_utils.Tensor("completion_tokens", np.array([completion_tokens], dtype=np.int32)),
+            pb_utils.Tensor("token_ids", np.array([identity for identity, _ in tokens], dtype=np.int32)),
+            pb_utils.Tensor("token_log_probs", np.array([log_prob for _, log_prob in tokens], dtype=np.float32)),
         ]
     )
 

@@ -1,0 +1,69 @@
+"""What a researcher can choose about an export, and what became of it."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from multimood.errors import MultimoodError
+from multimood.experience.schema import Row
+
+Kind = Literal["trl-dpo", "trl-kto", "minari", "obp", "hf"]
+Target = Literal["reward", "rating", "relief"]
+Rows = Callable[[], Iterator[Row]]
+"""Reads the log from the beginning, with what came later."""
+
+CREATED: Final = "made from a MultiMood experience log by `multimood experience export`"
+
+
+class NothingToExportError(MultimoodError):
+    """No row of the log can be put into this form; the message says why not."""
+
+    code = "nothing_to_export"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """Options of all forms; each takes those that concern it."""
+
+    target: Target = "reward"
+    """What counts as reward: that of the trust score, the rating, or the fall of intensity until the next turn."""
+    threshold: float = 0.5
+    """trl-kto: from this reward on a reply is desirable."""
+    min_gap: float = 0.1
+    """trl-dpo: by so much the rewards of a pair differ at least."""
+    content: bool = False
+    """hf: with what was said."""
+    dialogue_chars: int = 8_000
+    """trl-*: characters of the dialogue that are kept in the prompt."""
+
+    def reward(self, row: Row) -> float | None:
+        """A row's reward; None when it has none."""
+        match self.target:
+            case "reward":
+                return _number(row["reward"])
+            case "rating":
+                return _number(row["rating"])
+            case "relief":
+                before, after = _number(row["intensity"]), _number(row["next_intensity"])
+                return None if before is None or after is None else before - after
+
+
+@dataclass(slots=True)
+class Exported:
+    """What was written."""
+
+    rows: int = 0
+    """Rows of the log that were read."""
+    items: int = 0
+    """Examples, pairs, steps or rows that were written."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Rows by why they are not among them."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {"rows": self.rows, "items": self.items, "left_out": dict(sorted(self.left_out.items()))}
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,160 @@
+"""Exports of the log, without the libraries that read them (those: tests/integration/test_experience_exports.py)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from experience_log import OPENERS, made_rows
+from typer.testing import CliRunner
+
+from multimood.cli import app
+from multimood.errors import ConfigurationError
+from multimood.experience import SCHEMA, Folder, rows
+from multimood.experience.exports import NothingToExportError, Wishes, export
+from multimood.experience.exports.minari import episodes
+from multimood.experience.exports.obp import load_bandit_feedback
+from multimood.experience.exports.transitions import transitions
+from multimood.experience.exports.wishes import Exported, Rows
+from multimood.experience.schema import CONTENT, Row
+from multimood.experience.table import encode
+from multimood.perception.state import names_of
+from multimood.taxonomy import MESC_STRATEGIES
+
+pytestmark = pytest.mark.unit
+
+ROWS = made_rows(6, 3)
+LATER = {"rating": None, "next_intensity": None}
+
+
+def of(found: list[Row]) -> Rows:
+    return lambda: iter([LATER | row for row in found])
+
+
+def table(out: Path) -> list[dict[str, Any]]:
+    return [row for file in sorted(out.glob("data/*.parquet")) for row in pq.read_table(file).to_pylist()]
+
+
+def test_examples_are_labelled_by_the_threshold(tmp_path: Path) -> None:
+    vetted = ROWS[0] | {"reply_source": "vetted_fallback"}
+    unscored = ROWS[1] | {"reward": None}
+    done = export(of([vetted, unscored, *ROWS[2:]]), "trl-kto", tmp_path / "out", Wishes(threshold=0.5))
+    assert done.as_json() == {
+        "rows": 18, "items": 16, "left_out": {"no reward": 1, "not written by a model": 1}
+    }  # fmt: skip
+    found = table(tmp_path / "out")
+    assert [one["label"] for one in found] == [row["reward"] >= 0.5 for row in ROWS[2:]]
+    first = found[0]
+    assert first["prompt"][-1] == {"role": "user", "content": ROWS[2]["dialogue"][-1]["text"]}
+    assert [one["role"] for one in first["prompt"]] == ["user", "assistant", "user", "assistant", "user"]
+    assert first["completion"] == [{"role": "assistant", "content": ROWS[2]["reply_text"]}]
+
+
+def test_pairs_answer_the_same_dialogue(tmp_path: Path) -> None:
+    done = export(of(ROWS), "trl-dpo", tmp_path / "out", Wishes(min_gap=0.0))
+    found = table(tmp_path / "out")
+    assert done.items == len(found) == 2, "one for each opener: what follows differs"
+    openings = {
+        text: [row for row in ROWS if row["step"] == 0 and row["dialogue"][0]["text"] == text] for text in OPENERS
+    }
+    for pair in found:
+        same = openings[pair["prompt"][0]["content"]]
+        best, worst = (pick(same, key=lambda row: row["reward"]) for pick in (max, min))
+        assert pair["chosen"][0]["content"] == best["reply_text"]
+        assert pair["rejected"][0]["content"] == worst["reply_text"]
+        assert pair["score_chosen"] - pair["score_rejected"] == pytest.approx(best["reward"] - worst["reward"])
+
+
+def test_without_pairs_there_is_an_error_and_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(NothingToExportError, match="Lower --min-gap, or take trl-kto"):
+        export(of(ROWS), "trl-dpo", tmp_path / "out", Wishes(min_gap=2.0))
+    same = [row | {"reply_text": "The same."} for row in ROWS]
+    with pytest.raises(NothingToExportError, match="2 with the same reply"):
+        export(of(same[0:1] + same[6:7]), "trl-dpo", tmp_path / "out", Wishes(min_gap=0.0))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bandit_feedback_has_the_log_s_own_propensities(tmp_path: Path) -> None:
+    unfit = ROWS[0] | {"fit_for_ope": False, "unfit_reason": "override"}
+    done = export(of([unfit, *ROWS[1:]]), "obp", tmp_path / "out")
+    assert done.left_out == {"unfit: override": 1}
+    found = load_bandit_feedback(tmp_path / "out")
+    assert (found["n_rounds"], found["n_actions"], found["position"]) == (17, 10, None)
+    assert found["context"].shape == (17, len(names_of("state-1:mesc")))
+    assert found["pscore"].tolist() == [row["propensity"] for row in ROWS[1:]]
+    assert [MESC_STRATEGIES[action] for action in found["action"]] == [row["chosen"] for row in ROWS[1:]]
+    assert np.allclose(found["behaviour"].sum(axis=1), 1)
+    assert found["behaviour"][:, MESC_STRATEGIES.index("others")].tolist() == [0.0] * 17, "never eligible"
+    assert found["reward"].tolist() == [row["reward"] for row in ROWS[1:]]
+
+
+def test_episodes_are_unbroken_runs() -> None:
+    broken = [row for row in ROWS if not (row["step"] == 1 and row["conversation_id"] == ROWS[0]["conversation_id"])]
+    found = list(episodes(transitions(of(list(reversed(broken))), Wishes(), Exported())))
+    by_length = sorted((len(one["rewards"]), one["terminations"][-1], one["truncations"][-1]) for one in found)
+    assert by_length == [(1, False, True), (1, True, False), *[(3, True, False)] * 5]
+    whole = next(one for one in found if len(one["rewards"]) == 3)
+    assert whole["observations"].shape == (4, len(names_of("state-1:mesc")))
+    steps = whole["observations"][:, names_of("state-1:mesc").index("step")]
+    assert steps.tolist() == [0.0, 1.0, 2.0, 2.0]
+
+
+def test_another_reward_can_be_taken(tmp_path: Path) -> None:
+    relieved = [row | {"rating": 1.0, "next_intensity": row["intensity"] - 0.25} for row in ROWS]
+    for target, expected in (("rating", 1.0), ("relief", 0.25)):
+        export(lambda: iter(relieved), "obp", tmp_path / target, Wishes(target=target))  # type: ignore[arg-type]
+        assert load_bandit_feedback(tmp_path / target)["reward"].tolist() == pytest.approx([expected] * 18)
+    with pytest.raises(NothingToExportError, match="18: no rating"):
+        export(of(ROWS), "obp", tmp_path / "none", Wishes(target="rating"))
+
+
+def test_two_lists_of_features_are_no_table(tmp_path: Path) -> None:
+    other = ROWS[0] | {"state_version": "state-1:esconv", "state": [0.0] * len(names_of("state-1:esconv")),
+                       "chosen": "question", "strategy": [{"label": "question", "p": 1.0}]}  # fmt: skip
+    with pytest.raises(NothingToExportError, match="state-1:esconv and state-1:mesc"):
+        export(of([other, *ROWS[1:]]), "obp", tmp_path / "out")
+
+
+def test_the_dataset_has_what_was_said_only_when_asked(tmp_path: Path) -> None:
+    said = [row | {"feedback": [], "feedback_status": "pending"} for row in ROWS]
+    export(of(said), "hf", tmp_path / "plain")
+    export(of(said), "hf", tmp_path / "said", Wishes(content=True))
+    plain, whole = table(tmp_path / "plain"), table(tmp_path / "said")
+    assert set(SCHEMA.names) - set(plain[0]) == set(CONTENT)
+    assert whole[0]["reply_text"] == ROWS[0]["reply_text"]
+    assert len(plain) == len(whole) == 18
+    assert "reply_text" not in (tmp_path / "plain" / "README.md").read_text()
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ConfigurationError, match="new or empty"):
+        export(of(ROWS), "hf", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["experience", *arguments])
+
+
+def test_the_commands_on_a_folder(tmp_path: Path) -> None:
+    place = tmp_path / "log" / "experience/v2/date=2026-09-21/reply-0-0.parquet"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(encode(ROWS, SCHEMA))
+    log = str(tmp_path / "log")
+    (day,) = (json.loads(line) for line in run("ls", log, "--json").stdout.splitlines())
+    assert (day["rows"], day["conversations"], day["fit_for_ope"]) == (18, 6, 18)
+    assert run("ls", "--folder", log, "--json").stdout == run("ls", log, "--json").stdout
+    done = run("export", log, "--to", "trl-kto", "--out", str(tmp_path / "kto"), "--json")
+    assert (done.exit_code, json.loads(done.stdout)["items"]) == (0, 18)
+    refused = run("export", log, "--to", "trl-kto", "--out", str(tmp_path / "kto"))
+    assert (refused.exit_code, "new or empty" in refused.output) == (1, True)
+    assert run("export", log, "--to", "csv", "--out", str(tmp_path / "csv")).exit_code == 2
+    compacted = run("compact", log, "--after-days", "1", "--json")
+    assert compacted.exit_code == 0
+    assert len(list(rows(Folder(tmp_path / "log")))) == 18
+    shown = run("show", ROWS[3]["row_id"], "--folder", log, "--json")
+    assert json.loads(shown.stdout)["row_id"] == ROWS[3]["row_id"]
+    assert "reply_text" not in shown.stdout
