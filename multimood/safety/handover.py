@@ -131,9 +131,19 @@ class Handovers:
         """How many are open."""
         return len(self._known)
 
-    def get(self, key: Key) -> Handover | None:
-        """One that is open."""
-        return self._known.get(key)
+    def keys(self) -> Sequence[Key]:
+        """What is open, the longest known first."""
+        return tuple(self._known)
+
+    def due(self, key: Key, policy: CrisisPolicy, now_us: int) -> Handover | None:
+        """The escalation, if it is open and somebody is to be told of it now; what has lapsed is forgotten."""
+        one = self._known.get(key)
+        if one is None:
+            return None
+        if one.has_lapsed(now_us):
+            self._forget(key)
+            return None
+        return one if one.due_at_us(policy) <= now_us else None
 
     def open_in(self, context: pb.Context, now_us: int) -> Handover | None:
         """The escalation that is open in a conversation: the gravest, should there be several."""

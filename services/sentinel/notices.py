@@ -29,6 +29,9 @@ LOOK_S: Final = 1.0
 QUIET_S: Final = 2.0
 """So long after the last record that was read back: in the middle of it an escalation seems to lack what comes next."""
 
+AT_ONCE: Final = 200
+"""So many are looked at before anything else may run: with thousands open a crisis must not wait for that."""
+
 _notices = meter().create_counter("multimood.escalation.notices", description="Escalations said again, by level, role")
 
 
@@ -81,11 +84,19 @@ class Notices:
             await asyncio.sleep(LOOK_S)
             if loop_time() - self._read_back_at < QUIET_S:
                 continue
-            epoch = self._handovers.epoch
-            for key in [one.key for one in self._handovers.open(now_us())]:
-                one = self._handovers.get(key)  # while another was told of, it may have been closed, or become graver
-                if one is not None and self._handovers.epoch == epoch and one.due_at_us(self._policy) <= now_us():
-                    await self._say(one)
+            await self._say_what_is_due()
+
+    async def _say_what_is_due(self) -> None:
+        epoch = self._handovers.epoch
+        for number, key in enumerate(self._handovers.keys(), 1):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if self._handovers.epoch != epoch:
+                return  # another worker has it, or it is being read back
+            # Looked up only now: while another was told of, it may have been closed, or become graver.
+            one = self._handovers.due(key, self._policy, now_us())
+            if one is not None:
+                await self._say(one)
 
     async def _say(self, handover: Handover) -> None:
         epoch, notice = self._handovers.epoch, noticed(handover, self._policy, now_us())

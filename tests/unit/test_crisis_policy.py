@@ -81,7 +81,7 @@ def test_nothing_is_laid_down_for_what_is_no_crisis(level: pb.RiskLevel) -> None
         ("every_s = 300 },", "every_s = 300, for_s = 600 },", "it goes on"),
         ('again = "escalated"', 'again = "shrug"', "levels.elevated.again"),
         ('"sadness"', '"gloom"', "no such emotion: gloom"),
-        ("share = 0.8", "share = 1.8", "evidence.share"),
+        ("share = 0.5", "share = 1.5", "evidence.share"),
         ("hold = true", "held = true", "hold"),
         ("edition", "editon", "edition"),
         ("edition =", "edition", "not a TOML file"),
