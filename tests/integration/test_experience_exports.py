@@ -97,9 +97,10 @@ def test_trl_trains_on_it(log: Path, tmp_path: Path, form: str) -> None:
     assert np.isfinite(result.training_loss)
 
 
-def test_minari_opens_the_episodes(log: Path, tmp_path: Path) -> None:
+def test_minari_opens_the_episodes(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     minari = pytest.importorskip("minari", reason=WHY)
-    export(of(log), "minari", tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    export(of(log), "minari", Path("out"))
     found = minari.MinariDataset(tmp_path / "out/minari/data")
     assert (found.total_episodes, found.total_steps) == (24, 72)
     for episode in found.iterate_episodes():
