@@ -78,7 +78,8 @@ async def hold(system: Stack, count: int, console: Console) -> int:
         async def some(client: Client) -> None:
             nonlocal answered
             while (number := next(numbers)) < len(lengths):
-                answered += await converse(client, number, lengths[number])
+                replies = await converse(client, number, lengths[number])
+                answered += replies  # not in one line with the await: the other conversations count, too
                 bar.advance(task, lengths[number])
 
         async with Client(system.gateway, system.api_key) as client:

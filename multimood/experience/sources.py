@@ -54,13 +54,14 @@ class Place(Source, Protocol):
 class Folder:
     """The log in a folder: a copy of the bucket, or Parquet files that somebody made of it. One file works too."""
 
-    path: Path
+    path: Path | str
 
     def objects(self) -> Sequence[Found]:
         """List the files. Raises NotFoundError when there is no such folder."""
-        if not self.path.exists():
-            raise NotFoundError(f"{self.path} does not exist: give a folder with Parquet files, or one file")
-        files = [self.path] if self.path.is_file() else self.path.rglob(f"*{SUFFIX}")
+        place = Path(self.path)
+        if not place.exists():
+            raise NotFoundError(f"{place} does not exist: give a folder with Parquet files, or one file")
+        files = [place] if place.is_file() else place.rglob(f"*{SUFFIX}")
         return sorted((Found(str(file), file.stat().st_size) for file in files), key=lambda found: found.name)
 
     def read(self, name: str) -> bytes:
@@ -131,7 +132,7 @@ def opened(place: str, settings: StoreSettings | None) -> Iterator[Folder | Buck
         ConfigurationError: no bucket is named, or there is no store to look for it.
     """
     if not place.startswith(S3):
-        yield Folder(Path(place))
+        yield Folder(place)
         return
     url = urlsplit(place)
     if not url.netloc:

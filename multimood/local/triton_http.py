@@ -70,7 +70,9 @@ class TritonHttp:
         config = self.config(model)
         if config.get("model_transaction_policy", {}).get("decoupled"):
             content = {
-                one["name"]: _EMPTY_JSON.decode() if one["data_type"] == "TYPE_STRING" else 0 for one in config["input"]
+                one["name"]: _EMPTY_JSON.decode() if one["data_type"] == "TYPE_STRING" else 0
+                for one in config["input"]
+                if not one.get("optional")
             }
             answer = self._call(f"/v2/models/{model}/generate_stream", json.dumps(content).encode(), within_s=CANARY_S)
             if b'"error"' in answer:

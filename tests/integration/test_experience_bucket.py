@@ -1,12 +1,16 @@
 """The experience log in a real S3 store: rows of an object that is written again are found too."""
 
 import asyncio
+import json
 import secrets
 from pathlib import Path
 
 import pytest
+from experience_log import made_rows
 from pydantic import SecretStr
+from typer.testing import CliRunner, Result
 
+from multimood.cli import app
 from multimood.cli.demo import fetch_experience
 from multimood.errors import DeadlineExceededError
 from multimood.experience import SCHEMA, Bucket, Folder, Pseudonyms, Row, rows
@@ -57,3 +61,41 @@ def test_some_utterances_are_fetched_into_one_file(store: ObjectStore, tmp_path:
     )
     with Bucket(settings) as bucket:
         assert {found["utterance_id"] for found in rows(bucket)} >= {named(settings, one) for one in (*wanted, other)}
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["experience", *arguments])
+
+
+def test_a_bucket_is_checked_exported_and_compacted(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prefix of its own in the bucket: the commands take any S3 path."""
+    settings, own = settings_of(store), f"copy-{secrets.token_hex(4)}"
+    for name, value in {
+        "ENDPOINT": store.endpoint, "SECURE": "false", "ACCESS_KEY": store.credentials.access_key,
+        "SECRET_KEY": store.credentials.secret_key,
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"MULTIMOOD_S3_{name}", value)
+    made = made_rows(6, 3)
+
+    async def fill() -> None:
+        client = Store(settings)
+        for window, at in enumerate(range(0, 18, 6)):
+            key = f"{own}/experience/v2/date=2026-09-21/reply-0-{window}.parquet"
+            await client.put("experience", key, encode(made[at : at + 6], SCHEMA), "application/octet-stream")
+        await client.close()
+
+    asyncio.run(fill())
+    log = f"s3://experience/{own}"
+    sound = run("check", log, "--json")
+    assert sound.exit_code == 0, sound.output
+    assert json.loads(sound.stdout)["rows"] == 18
+    done = run("compact", log, "--after-days", "1", "--json")
+    assert json.loads(done.stdout) == {"days": 1, "small": 3, "large": 1, "kept": 0}
+    after = json.loads(run("check", log, "--json").stdout)
+    assert (after["rows"], after["objects"], after["sound"]) == (18, 1, True)
+    exported = run("export", log, "--to", "obp", "--out", str(tmp_path / "obp"), "--json")
+    assert json.loads(exported.stdout)["items"] == 18
+    missing = run("check", "s3://no-such-bucket-here")
+    assert (missing.exit_code, "error:" in missing.output) == (1, True)

@@ -1,5 +1,6 @@
 """Each export is opened by the library it is for. They are in an environment of their own: `make test-research`."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from multimood.experience.exports import Wishes, export
 from multimood.experience.exports.obp import load_bandit_feedback
 from multimood.experience.exports.wishes import Rows
 from multimood.experience.table import encode
+from multimood.local.places import checkout
 from multimood.perception.state import names_of
 
 pytestmark = pytest.mark.integration
@@ -95,9 +97,10 @@ def test_trl_trains_on_it(log: Path, tmp_path: Path, form: str) -> None:
     assert np.isfinite(result.training_loss)
 
 
-def test_minari_opens_the_episodes(log: Path, tmp_path: Path) -> None:
+def test_minari_opens_the_episodes(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     minari = pytest.importorskip("minari", reason=WHY)
-    export(of(log), "minari", tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    export(of(log), "minari", Path("out"))
     found = minari.MinariDataset(tmp_path / "out/minari/data")
     assert (found.total_episodes, found.total_steps) == (24, 72)
     for episode in found.iterate_episodes():
@@ -122,3 +125,11 @@ def test_obp_estimates_from_it(log: Path, tmp_path: Path) -> None:
     assert own["ipw"] == pytest.approx(feedback["reward"].mean()), "the behaviour policy's own value is the mean"
     better = evaluation.estimate_policy_values(action_dist=approval)
     assert better["snipw"] == pytest.approx(0.8, abs=0.1), "approval is rewarded with 0.8 in this log"
+
+
+def test_the_quick_start_s_lines_for_obp(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("obp.ope", reason=WHY)
+    export(of(log), "obp", tmp_path / "out")
+    code = re.findall(r"```python\n(.*?)```", (checkout() / "docs/quickstart-research.md").read_text(), re.DOTALL)[1]
+    exec(compile(code.replace("/tmp/obp", str(tmp_path / "out")), "quickstart", "exec"), {})
+    assert "snipw" in capsys.readouterr().out

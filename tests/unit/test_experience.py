@@ -92,6 +92,35 @@ def test_a_row_tells_what_was_perceived_decided_said_and_thought() -> None:
     assert found["unfit_reason"] is None
 
 
+def test_a_row_tells_how_the_choice_came_about_and_how_the_reply_was_written() -> None:
+    said = context()
+    decided = decision(
+        said, state=[0.5, 1.0], state_version="state-1:mesc", eligible=["open question", "restatement"], explored=True,
+        exploration="epsilon=0.1", policy_sha256=b"\1" * 32,
+        models=[pb.ModelVersion(name="fusion", version="1", sha256=b"\2" * 32), pb.ModelVersion(name="text_encoder")],
+    )  # fmt: skip
+    attempts = [
+        pb.Attempt(index=0, faults=["privacy"], completion_tokens=9),
+        pb.Attempt(index=1, score=0.75, sent=True, completion_tokens=14),
+    ]
+    written = reply(said, token_ids=[4, 5, 2**32 - 1], token_log_probs=[-0.5, -1.5, 0.0], attempts=attempts)
+    (found,) = read(encode([row_of(decided, written, trust(said), HERE)], SCHEMA))
+    assert (found["state"], found["state_version"]) == ([0.5, 1.0], "state-1:mesc")
+    assert (found["eligible"], found["explored"]) == (["open question", "restatement"], True)
+    assert (found["exploration"], found["policy_sha256"]) == ("epsilon=0.1", "01" * 32)
+    assert [model["sha256"] for model in found["models"]] == ["02" * 32, None]
+    assert (found["token_ids"], found["token_log_probs"]) == ([4, 5, None], [-0.5, -1.5, 0.0])
+    assert found["reply_attempts"] == [
+        {"index": 0, "faults": ["privacy"], "score": None, "sent": False, "completion_tokens": 9},
+        {"index": 1, "faults": [], "score": 0.75, "sent": True, "completion_tokens": 14},
+    ]
+    assert found["pseudonym_key"] == PSEUDONYMS.key_id
+    before = row_of(decision(said), reply(said))
+    names = ("state", "state_version", "eligible", "explored", "exploration", "policy_sha256", "token_ids",
+             "token_log_probs", "reply_attempts")  # fmt: skip
+    assert {name: before[name] for name in names} == dict.fromkeys(names), "an older service told none of it"
+
+
 def test_the_file_opens_without_us_and_has_the_documented_schema() -> None:
     table = pq.read_table(io.BytesIO(merged(b"", [row()], EXPERIENCE_TABLE) or b""))
     assert table.schema.equals(SCHEMA)

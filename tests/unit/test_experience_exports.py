@@ -71,7 +71,7 @@ def test_without_pairs_there_is_an_error_and_no_folder(tmp_path: Path) -> None:
     with pytest.raises(NothingToExportError, match="Lower --min-gap, or take trl-kto"):
         export(of(ROWS), "trl-dpo", tmp_path / "out", Wishes(min_gap=2.0))
     same = [row | {"reply_text": "The same."} for row in ROWS]
-    with pytest.raises(NothingToExportError, match="2 with the same reply"):
+    with pytest.raises(NothingToExportError, match=r"the same reply, scored in two ways \(2\)"):
         export(of(same[0:1] + same[6:7]), "trl-dpo", tmp_path / "out", Wishes(min_gap=0.0))
     assert list(tmp_path.iterdir()) == []
 

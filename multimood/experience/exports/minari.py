@@ -37,7 +37,7 @@ def export_minari(rows: Rows, out: Path, wishes: Wishes) -> Exported:
         ) from None
     done = Exported()
     found = transitions(rows, wishes, done)
-    place = out / FOLDER / "data"
+    place = (out / FOLDER / "data").absolute()  # with a relative path its storage loses itself
     place.mkdir(parents=True, exist_ok=True)
     storage = MinariStorage.new(
         place,

@@ -132,5 +132,5 @@ def _examples(rows: Iterator[Row], wishes: Wishes, done: Exported) -> Iterator[_
 
 
 def _why(done: Exported) -> str:
-    reasons = ", ".join(f"{count} with {reason}" for reason, count in sorted(done.left_out.items()))
-    return f"{done.rows} rows were read, {reasons or 'none was left out'}"
+    reasons = ", ".join(f"{reason} ({count})" for reason, count in sorted(done.left_out.items()))
+    return f"{done.rows} rows were read, left out: {reasons or 'none'}"

@@ -108,11 +108,13 @@ class Reply:
         self.prompt_tokens = self.completion_tokens = 0
         self.finish = ""
         self.tokens: list[tuple[int, float]] = []
+        self.tells = False
         # Not an exception: its traceback would keep the request alive, and with it the model when it is unloaded.
         self.failure: Any = None
 
     def write(self, chat: Mapping[str, Any]) -> Any:
         """Let the engine write, and send each piece; gives the last response."""
+        self.tells = bool(chat["logprobs"])
         if not self.is_over():
             body = {**chat, **self.model.sampling, "stream": True, "timings_per_token": True}
             try:
@@ -124,7 +126,8 @@ class Reply:
     def response(self, text: str, finish: str) -> Any:
         """Make a response with the tokens since the last one."""
         tokens, self.tokens = self.tokens, []
-        return response(text, finish, self.prompt_tokens, self.completion_tokens, tokens)
+        told = tokens if self.tells else None
+        return response(text, finish, self.prompt_tokens, self.completion_tokens, told)
 
     def is_over(self) -> bool:
         """Tell whether nobody waits for the rest."""
@@ -174,19 +177,26 @@ def wants_tokens(request: Any) -> bool:
 
 
 def response(
-    text: str, finish: str, prompt_tokens: int, completion_tokens: int, tokens: Sequence[tuple[int, float]] = ()
+    text: str,
+    finish: str,
+    prompt_tokens: int,
+    completion_tokens: int,
+    tokens: Sequence[tuple[int, float]] | None = None,
 ) -> Any:
     """Make one response of the stream."""
-    return pb_utils.InferenceResponse(
-        [
-            pb_utils.Tensor("text", np.array([text.encode()], dtype=np.object_)),
-            pb_utils.Tensor("finish", np.array([finish.encode()], dtype=np.object_)),
-            pb_utils.Tensor("prompt_tokens", np.array([prompt_tokens], dtype=np.int32)),
-            pb_utils.Tensor("completion_tokens", np.array([completion_tokens], dtype=np.int32)),
+    outputs = [
+        pb_utils.Tensor("text", np.array([text.encode()], dtype=np.object_)),
+        pb_utils.Tensor("finish", np.array([finish.encode()], dtype=np.object_)),
+        pb_utils.Tensor("prompt_tokens", np.array([prompt_tokens], dtype=np.int32)),
+        pb_utils.Tensor("completion_tokens", np.array([completion_tokens], dtype=np.int32)),
+    ]
+    if tokens is not None:
+        # Only where they were asked for: nobody else pays for them.
+        outputs += [
             pb_utils.Tensor("token_ids", np.array([identity for identity, _ in tokens], dtype=np.int32)),
             pb_utils.Tensor("token_log_probs", np.array([log_prob for _, log_prob in tokens], dtype=np.float32)),
         ]
-    )
+    return pb_utils.InferenceResponse(outputs)
 
 
 def explained(error: Exception) -> Any:
