@@ -4,6 +4,7 @@
 """
 
 from multimood.trust.case import Embed, Judge, TrustCase, Turn
+from multimood.trust.claims import JudgeRules, RulesJudge
 from multimood.trust.empathy import EmpathyHead, EmpathyJudge
 from multimood.trust.guard import GuardResult, guard
 from multimood.trust.local import PrivacyJudge, SafetyJudge
@@ -18,8 +19,10 @@ __all__ = [
     "EmpathyJudge",
     "GuardResult",
     "Judge",
+    "JudgeRules",
     "PrivacyJudge",
     "ReplyRules",
+    "RulesJudge",
     "SafetyJudge",
     "TrustCase",
     "TrustScores",
