@@ -117,6 +117,20 @@ def empathy(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> No
     _show(metrics)
 
 
+@app.command("quality")
+def quality(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> None:
+    """The judge of counselling quality: what a supporter says, in the manner of good sessions or of bad ones."""
+    with explained(REMEDY):
+        from multimood.training import quality as training  # noqa: PLC0415 - see REMEDY
+        from multimood.training.fusion.run import PLACES  # noqa: PLC0415 - see REMEDY
+
+        _reporter()("training the quality head: some minutes, most of them for embedding the sessions once")
+        metrics = training.train(data, out or _assets(), seed, PLACES.below(checkout()), _reporter())
+        if out is None:
+            record_model("quality")
+    _show(metrics)
+
+
 def _assets() -> Path:
     return checkout() / "multimood" / "assets"
 

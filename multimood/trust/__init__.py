@@ -9,6 +9,7 @@ from multimood.trust.empathy import EmpathyHead, EmpathyJudge
 from multimood.trust.guard import GuardResult, guard
 from multimood.trust.local import PrivacyJudge, SafetyJudge
 from multimood.trust.patterns import ReplyRules
+from multimood.trust.quality import QualityHead, QualityJudge
 from multimood.trust.reward import TrustWeights, crisis_gate_failed, reward
 from multimood.trust.scores import CriterionScore, TrustScores, score_trust
 
@@ -21,6 +22,8 @@ __all__ = [
     "Judge",
     "JudgeRules",
     "PrivacyJudge",
+    "QualityHead",
+    "QualityJudge",
     "ReplyRules",
     "RulesJudge",
     "SafetyJudge",

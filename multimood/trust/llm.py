@@ -16,6 +16,8 @@ from multimood import assets
 from multimood.errors import ConfigurationError, DeadlineExceededError, UnavailableError
 from multimood.taxonomy import CRITERIA
 from multimood.trust.case import LEAST, MOST, TrustCase
+from multimood.trust.kept import KeptScores, digest
+from multimood.trust.spending import Prices, Spending
 
 ASSET: Final = "trust_rubric.txt"
 MOST_TURNS: Final = 20
@@ -81,8 +83,12 @@ class LLMJudge:
         timeout_s: float = 30.0,
         attempts: int = 3,
         pause_s: float = 0.5,
+        kept: KeptScores | None = None,
+        prices: Prices | None = None,
     ) -> None:
         """`client` carries the endpoint's base URL (with `/v1`) and its authorization; the caller closes it.
+
+        What was asked before is answered from `kept`; without it every case is asked for.
 
         Raises:
             ConfigurationError: an unknown criterion, or nothing to try.
@@ -97,6 +103,8 @@ class LLMJudge:
         self._timeout = timeout_s
         self._attempts = attempts
         self._pause = pause_s
+        self._kept = kept
+        self.spending: Final = Spending(model, prices or Prices())
         self.criteria: Sequence[str] = tuple(criteria)
         self.version = f"{model}/{rubric.version}"
 
@@ -108,6 +116,16 @@ class LLMJudge:
             ConfigurationError: the endpoint refuses the request (wrong key, model or URL).
         """
         request = self._request(case)
+        asked = digest(request)
+        if self._kept is not None and (before := self._kept.get(asked)) is not None:
+            self.spending.remembered()
+            return before
+        given = await self._try(request)
+        if self._kept is not None:
+            self._kept.keep(asked, given)
+        return given
+
+    async def _try(self, request: Mapping[str, Any]) -> Mapping[str, float]:
         fault: UnavailableError = UnavailableError("the judge was never asked")
         for attempt in range(self._attempts):
             if attempt:
@@ -158,14 +176,18 @@ class LLMJudge:
         return self._read(bytes(body))
 
     def _read(self, body: bytes) -> Mapping[str, float]:
+        usage: Any = None
         try:
-            scores = json.loads(json.loads(body)["choices"][0]["message"]["content"])
+            answer = json.loads(body)
+            usage = answer.get("usage")
+            scores = json.loads(answer["choices"][0]["message"]["content"])
             result = {name: scores[name] for name in self.criteria}
             valid = len(scores) == len(result) and all(
                 type(score) is int and LEAST <= score <= MOST for score in result.values()
             )
-        except (ValueError, LookupError, TypeError, RecursionError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             valid = False
+        self.spending.answered(usage)
         if not valid:
             # Not the answer itself: it may quote the person.
             raise UnavailableError(f"the judge {self._model} did not answer with whole numbers for its criteria")

@@ -1,9 +1,15 @@
+from collections.abc import Awaitable, Callable, Sequence
+
 from multimood.bus import Worker, WorkerSettings, run_worker
 from multimood.generation import Generator, OpenAIGenerator, TritonGenerator
 from multimood.generation.openai import endpoint
 from multimood.inference import InferenceClient
+from multimood.media.text import TextTokenizer
 from multimood.settings import TritonSettings
-from services.responder.agent import INPUTS, SERVICE, Responder, Texts, processor
+from multimood.trust import ReplyRules, TrustCase, TrustWeights, reward, score_trust
+from multimood.trust.embedding import embedder
+from multimood.trust.judges import learned_judges, rule_judges
+from services.responder.agent import INPUTS, SERVICE, Responder, Score, Texts, nobody, processor
 from services.responder.settings import ResponderSettings
 
 
@@ -14,18 +20,33 @@ def generator_of(own: ResponderSettings) -> Generator:
     return TritonGenerator(InferenceClient(TritonSettings()), own.model)
 
 
+def best_of(own: ResponderSettings, rules: ReplyRules) -> tuple[Score, Sequence[Callable[[], Awaitable[None]]]]:
+    """What chooses among candidates, and how its connection is closed; nobody where there is one candidate."""
+    if own.candidates == 1:
+        return nobody, ()
+    triton = InferenceClient(TritonSettings())
+    embed = embedder(triton, TextTokenizer(own.tokenizer), own.encoder)
+    judges, weights = [*rule_judges(rules), *learned_judges(embed)], TrustWeights.load()
+
+    async def score(case: TrustCase) -> float | None:
+        return reward(await score_trust(case, judges), crisis_failed=False, weights=weights)
+
+    return score, (triton.close,)
+
+
 def make(settings: WorkerSettings) -> Worker:
     """Wire the service."""
     own = ResponderSettings()
     texts = Texts.load(own)
     generator = generator_of(own)
+    score, close = best_of(own, texts.rules)
     return Worker(
         SERVICE,
         INPUTS,
-        lambda bus: processor(bus, Responder(bus, generator, texts, own), own),
+        lambda bus: processor(bus, Responder(bus, generator, texts, own, score), own),
         settings=settings,
         checks={"llm": generator.ready},
-        on_stop=(generator.close,),
+        on_stop=(generator.close, *close),
     )
 
 

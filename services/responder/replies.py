@@ -1,15 +1,15 @@
 """The records that the responder publishes. Pure."""
 
 import hashlib
+from collections.abc import Sequence
 
 from multimood import topics
 from multimood.bus.envelope import Output, output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.generation import Ask
 from multimood.safety import VettedReply
+from services.responder.attempts import SEEDS, Attempt
 from services.responder.writing import Progress
-
-SEEDS = 1 << 31
 
 
 def seed_of(context: pb.Context) -> int:
@@ -41,11 +41,15 @@ def fallback(decision: pb.Decision, vetted: VettedReply, reason: str, made: pb.R
     return output(topics.REPLY, reply)
 
 
-def about(model: str, prompt_version: str, ask: Ask, progress: Progress, received_at_us: int) -> pb.Reply:
-    """What is logged of a generation, whether its reply left or not."""
-    first = progress.first_token_at_us
+def about(
+    model: str, prompt_version: str, ask: Ask, made: Sequence[Attempt], sent: Attempt | None, *, received_at_us: int
+) -> pb.Reply:
+    """What is logged of a generation, whether its reply left or not: of the attempt that is sent, else of the last."""
+    progress = sent.progress if sent else made[-1].progress if made else Progress()
+    first = min((one.progress.first_token_at_us for one in made if one.progress.first_token_at_us), default=0)
     return pb.Reply(
         model_name=model, model_version=progress.model_version, prompt_version=prompt_version,
         prompt_sha256=ask.sha256(), prompt_tokens=progress.prompt_tokens,
         completion_tokens=progress.completion_tokens, first_token_us=max(0, first - received_at_us) if first else 0,
+        attempts=[one.record(sent) for one in made],
     )  # fmt: skip

@@ -21,7 +21,7 @@ def test_precision_and_recall(criterion: str) -> None:
     fired = {text for text, _ in every if any(fault.criterion == criterion for fault in rules.find(text, SAID))}
     wrong = {text for text, kind in every if kind == criterion}
     hits = len(fired & wrong)
-    sys.stdout.write(f"{criterion}: precision {hits}/{len(fired)}, recall {hits}/{len(wrong)} of {len(every)} replies\n")
+    sys.stdout.write(f"{criterion}: precision {hits}/{len(fired)}, recall {hits}/{len(wrong)} of {len(every)}\n")
     assert hits / len(fired) >= 0.85
     assert hits / len(wrong) >= 0.55
     assert hits / len(wrong) > len(wrong) / len(every), "no better than calling every reply faulty"

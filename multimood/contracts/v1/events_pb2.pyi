@@ -340,7 +340,7 @@ class ModelVersion(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
 
 class Reply(_message.Message):
-    __slots__ = ("context", "text", "source", "reason", "vetted_id", "model_name", "model_version", "prompt_version", "prompt_sha256", "prompt_tokens", "completion_tokens", "strategy", "hops", "first_token_us")
+    __slots__ = ("context", "text", "source", "reason", "vetted_id", "model_name", "model_version", "prompt_version", "prompt_sha256", "prompt_tokens", "completion_tokens", "strategy", "hops", "first_token_us", "attempts")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -355,6 +355,7 @@ class Reply(_message.Message):
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
     FIRST_TOKEN_US_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     context: Context
     text: str
     source: ReplySource
@@ -369,7 +370,22 @@ class Reply(_message.Message):
     strategy: str
     hops: _containers.RepeatedCompositeFieldContainer[Hop]
     first_token_us: int
-    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., text: _Optional[str] = ..., source: _Optional[_Union[ReplySource, str]] = ..., reason: _Optional[str] = ..., vetted_id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., prompt_version: _Optional[str] = ..., prompt_sha256: _Optional[bytes] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., strategy: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., first_token_us: _Optional[int] = ...) -> None: ...
+    attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
+    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., text: _Optional[str] = ..., source: _Optional[_Union[ReplySource, str]] = ..., reason: _Optional[str] = ..., vetted_id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., prompt_version: _Optional[str] = ..., prompt_sha256: _Optional[bytes] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., strategy: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., first_token_us: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
+
+class Attempt(_message.Message):
+    __slots__ = ("faults", "score", "sent", "completion_tokens", "index")
+    FAULTS_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    SENT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    faults: _containers.RepeatedScalarFieldContainer[str]
+    score: float
+    sent: bool
+    completion_tokens: int
+    index: int
+    def __init__(self, faults: _Optional[_Iterable[str]] = ..., score: _Optional[float] = ..., sent: _Optional[bool] = ..., completion_tokens: _Optional[int] = ..., index: _Optional[int] = ...) -> None: ...
 
 class ReplyDelta(_message.Message):
     __slots__ = ("context", "index", "text", "attempt")
