@@ -138,7 +138,9 @@ def figures(said: Said, logits: NDArray[np.floating], sessions: NDArray[np.bool_
     auc, interval = metrics.auc(mean, truth, groups)
     rows = said.of(sessions)
     by_row = said.good[said.session[rows]]
-    by_row_auc, by_row_interval = metrics.auc(logits[rows], by_row, said.video[said.session[rows]].tolist())
+    by_row_auc, by_row_interval = metrics.auc(
+        logits[rows].astype(np.float64), by_row, said.video[said.session[rows]].tolist()
+    )
     return {
         "sessions (of high quality)": f"{len(truth)} ({int(truth.sum())})",
         "AUC of sessions": auc,

@@ -161,7 +161,12 @@ def _numbers(text: str) -> Iterator[tuple[str, str]]:
 def _named(text: str, known: frozenset[str]) -> str:
     """The text with a word in place of each number that is not known."""
     for name, pattern in _NUMBERS.items():
-        text = pattern.sub(lambda match, name=name: match[0] if _plain(match[0]) in known else f" {name} ", text)
+        parts, end = list[str](), 0
+        for match in pattern.finditer(text):
+            if _plain(match[0]) not in known:
+                parts += [text[end : match.start()], f" {name} "]
+                end = match.end()
+        text = "".join([*parts, text[end:]])
     return text
 
 
