@@ -28,7 +28,7 @@ def text(data: DataOption, out: OutOption = None, run: RunOption = None, seed: S
     """The adapter that teaches the text encoder about feelings and supporters' acts; half an hour on two cores.
 
     A run that was broken off goes on where it was. Afterwards `make setup` builds the encoder with it; then the fusion
-    model and the empathy judge have to be trained anew.
+    model and the judges of empathy and quality have to be trained anew.
     """
     with explained(REMEDY):
         from multimood.training.text import run as training  # noqa: PLC0415 - see REMEDY
