@@ -1,6 +1,8 @@
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from multimood.bus import Worker, WorkerSettings, run_worker
+from multimood.errors import MultimoodError
 from multimood.generation import Generator, OpenAIGenerator, TritonGenerator
 from multimood.generation.openai import endpoint
 from multimood.inference import InferenceClient
@@ -11,6 +13,8 @@ from multimood.trust.embedding import embedder
 from multimood.trust.judges import learned_judges, rule_judges
 from services.responder.agent import INPUTS, SERVICE, Responder, Score, Texts, nobody, processor
 from services.responder.settings import ResponderSettings
+
+logger = logging.getLogger(__name__)
 
 
 def generator_of(own: ResponderSettings) -> Generator:
@@ -29,7 +33,12 @@ def best_of(own: ResponderSettings, rules: ReplyRules) -> tuple[Score, Sequence[
     judges, weights = [*rule_judges(rules), *learned_judges(embed)], TrustWeights.load()
 
     async def score(case: TrustCase) -> float | None:
-        return reward(await score_trust(case, judges), crisis_failed=False, weights=weights)
+        try:
+            scores = await score_trust(case, judges)
+        except MultimoodError as error:  # no reply is lost by a judge that cannot work
+            logger.warning("no score for a candidate", extra={"code": error.code, "cause": str(error)})
+            return None
+        return reward(scores, crisis_failed=False, weights=weights)
 
     return score, (triton.close,)
 

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -93,7 +94,7 @@ async def attempted(ask: Ask, write: Write, score: Score, settings: ResponderSet
     if not good:
         assert refusal is not None
         raise refusal
-    return await _best(good, score)
+    return await _best(good, score, due)
 
 
 def another(ask: Ask, index: int, within_s: float) -> Ask:
@@ -104,13 +105,15 @@ def another(ask: Ask, index: int, within_s: float) -> Ask:
     return replace(ask, seed=(ask.seed + index) % SEEDS, temperature=temperature, within_s=within_s)
 
 
-async def _best(candidates: Sequence[Attempt], score: Score) -> Attempt:
-    """The one with the highest score; the earliest of equals, and of those that nobody could score."""
+async def _best(candidates: Sequence[Attempt], score: Score, due: float) -> Attempt:
+    """The one with the highest score; the earliest of equals, and of those that nobody could score in time."""
     if len(candidates) == 1:
         return candidates[0]
-    for candidate in candidates:
-        assert candidate.written is not None
-        candidate.score = await score(candidate.written.text)
+    with suppress(TimeoutError):
+        async with asyncio.timeout_at(due):
+            for candidate in candidates:
+                assert candidate.written is not None
+                candidate.score = await score(candidate.written.text)
     return max(candidates, key=lambda candidate: -1.0 if candidate.score is None else candidate.score)
 
 

@@ -1,5 +1,6 @@
 """What the guard refuses is written anew, of several candidates the best is sent, and the log tells all of it."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -123,6 +124,23 @@ async def test_the_best_of_several_is_sent_as_a_whole() -> None:
     ]  # fmt: skip
     assert [turn.role for turn in cases[0].dialogue] == ["user", "system", "user"]
     assert cases[0].user_emotion == "sadness"
+
+
+async def test_judges_that_take_too_long_do_not_keep_a_reply() -> None:
+    wire = Wire()
+
+    async def score(case: TrustCase) -> float | None:
+        if case.reply == "Hm.":
+            return 0.3
+        await asyncio.sleep(30)
+        return 1.0
+
+    own = ResponderSettings(candidates=2, whole_s=0.5)
+    made = Responder(Bus(wire.emit, wire.dead_letter), Model(["Hm."], ["I hear you."]), TEXTS, own, score)
+    started = time.monotonic()
+    (*_, reply) = await made.handle(event(decision()))
+    assert time.monotonic() - started < 5
+    assert reply.message.text == "Hm."
 
 
 async def test_without_a_judge_the_first_candidate_is_sent() -> None:
