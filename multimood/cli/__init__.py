@@ -2,7 +2,7 @@
 
 import typer
 
-from multimood.cli import dlq, escalations, evaluate, experience, keys, models, topics, train
+from multimood.cli import dlq, escalations, evaluate, experience, keys, models, topics, train, trust
 from multimood.cli.check import check
 from multimood.cli.demo import demo
 from multimood.cli.local import down, status, up
@@ -24,4 +24,5 @@ app.add_typer(escalations.app, name="escalations")
 app.add_typer(experience.app, name="experience", help="The experience log: what was decided, answered and scored.")
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="eval", help="How good the served models are, on labelled corpora.")
+app.add_typer(trust.app, name="trust", help="The judges behind the trust score, side by side.")
 app.add_typer(train.app, name="train", help="Training from labelled data, one command a model.")

@@ -104,3 +104,5 @@ def bars() -> Iterator[Bars]:
 for _corpus in corpora().values():
     _help = f"{_corpus.about}\n\nPATH: {_corpus.takes}." + (f"\n\n{_corpus.note}" if _corpus.note else "")
     app.command(_corpus.name, help=_help)(command(_corpus))
+    if _corpus.name == "epitome":  # by what it measures, too
+        app.command("empathy", help=_help)(command(_corpus))

@@ -28,7 +28,7 @@ def text(data: DataOption, out: OutOption = None, run: RunOption = None, seed: S
     """The adapter that teaches the text encoder about feelings and supporters' acts; half an hour on two cores.
 
     A run that was broken off goes on where it was. Afterwards `make setup` builds the encoder with it; then the fusion
-    model and the empathy judge have to be trained anew.
+    model and the judges of empathy and quality have to be trained anew.
     """
     with explained(REMEDY):
         from multimood.training.text import run as training  # noqa: PLC0415 - see REMEDY
@@ -114,6 +114,20 @@ def empathy(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> No
         metrics = training.train(data, out or _assets(), seed, encoder, tokenizer)
         if out is None:
             record_model("empathy")
+    _show(metrics)
+
+
+@app.command("quality")
+def quality(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> None:
+    """The judge of counselling quality: what a supporter says, in the manner of good sessions or of bad ones."""
+    with explained(REMEDY):
+        from multimood.training import quality as training  # noqa: PLC0415 - see REMEDY
+        from multimood.training.fusion.run import PLACES  # noqa: PLC0415 - see REMEDY
+
+        _reporter()("training the quality head: some minutes, most of them for embedding the sessions once")
+        metrics = training.train(data, out or _assets(), seed, PLACES.below(checkout()), _reporter())
+        if out is None:
+            record_model("quality")
     _show(metrics)
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.evaluation import empathy
+from multimood.evaluation import empathy, quality
 from multimood.evaluation.answers import Answers, Prediction, answers
 from multimood.evaluation.encode import Encoded, Encoders, keys_of
 from multimood.evaluation.faces import look
@@ -65,6 +65,10 @@ class Measuring:
             head, digest = empathy.load()
             self._result.models["empathy"] = {"version": head.version, "sha256": digest}
             by_mask[FULL] = [empathy.judge(head, dialogue, encoded) for dialogue in dialogues]
+        elif part.judge == "quality":
+            good, digest = quality.load()
+            self._result.models["quality"] = {"version": good.version, "sha256": digest}
+            by_mask[FULL] = [quality.judge(good, dialogue, encoded) for dialogue in dialogues]
         else:
             moments = await self._moments(dialogues, part.taxonomy, encoded)
             by_mask = {mask: [predictions(one, mask) for one in found] for mask, found in moments.items()}

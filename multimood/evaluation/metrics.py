@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score, roc_auc_score
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -42,6 +42,26 @@ def score(shares: Floats, truth: Ints, groups: Sequence[str], labels: Sequence[s
         "labels": list(labels),
         "confusion": confusion(truth, answer, len(labels)).tolist(),
     }
+
+
+def auc(said: Floats, truth: Ints, groups: Sequence[str], seed: int = SEED) -> tuple[float, list[float] | None]:
+    """Area under the ROC curve of numbers `said` [n] for `truth` [n] of 0 and 1 (chance: 0.5), and its 95 % interval.
+
+    The interval is a percentile bootstrap over whole groups; samples that hold one truth only are left out; None where
+    all do. NaN and None where `truth` holds one only.
+    """
+    if len(np.unique(truth)) < 2:  # noqa: PLR2004 - two truths make a curve
+        return float("nan"), None
+    names, place = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    rows = [np.flatnonzero(place == number) for number in range(len(names))]
+    chance = np.random.default_rng(seed)
+    found = []
+    for _ in range(RESAMPLES):
+        drawn = np.concatenate([rows[number] for number in chance.integers(len(rows), size=len(rows))])
+        if len(np.unique(truth[drawn])) > 1:
+            found.append(roc_auc_score(truth[drawn], said[drawn]))
+    ends = np.quantile(found, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]).tolist() if found else None
+    return float(roc_auc_score(truth, said)), ends
 
 
 def agreement(truth: Ints, answer: Ints) -> dict[str, float]:

@@ -20,6 +20,11 @@ def show(result: Result, console: Console) -> None:
     console.print(_tasks(result))
     if result.ratings:
         console.print(_ratings(result))
+    for task, by_mask in result.tasks.items():
+        for mask, score in by_mask.items():
+            if interval := score.get("auc_interval"):
+                ends = f"{interval[0]:.3f}..{interval[1]:.3f}"
+                console.print(f"{task}, {mask}: area under the ROC curve {score['auc']:.3f} ({ends}), chance 0.5")
     if result.replies:
         figures = ", ".join(f"{name} {_shown(value)}" for name, value in result.replies.items())
         console.print(f"replies: {figures}")

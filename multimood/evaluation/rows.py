@@ -11,10 +11,11 @@ if TYPE_CHECKING:  # the command line lists the corpora without the packages tha
 
 Role = Literal["user", "system"]
 Output = Literal[
-    "emotion", "system_emotion", "strategy", "intensity", "emotional reactions", "interpretations", "explorations", ""
-]
+    "emotion", "system_emotion", "strategy", "intensity", "emotional reactions", "interpretations", "explorations",
+    "quality", "utterance quality", ""
+]  # fmt: skip
 """What of a prediction answers a task; "" where nothing that is served does."""
-Judge = Literal["fusion", "empathy", "none"]
+Judge = Literal["fusion", "empathy", "quality", "none"]
 Replies = Literal["none", "all", "last"]
 
 

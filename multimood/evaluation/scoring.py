@@ -33,6 +33,9 @@ def scored(task: Task, found: Answers) -> Score:
     if not task.labels:
         return metrics.rating(found.said[:, 0], found.truth)
     result = metrics.score(found.said, found.truth.astype(np.int64), found.groups, task.labels)
+    if len(task.labels) == 2 and len(np.unique(found.truth)) == 2:  # noqa: PLR2004 - a curve is of two labels
+        truth = (found.truth == 0).astype(np.int64)
+        result["auc"], result["auc_interval"] = metrics.auc(found.said[:, 0], truth, found.groups)
     if task.output == "strategy":
         preferences, bias = metrics.preference(np.array(result["confusion"]))
         result["preference_bias"] = bias

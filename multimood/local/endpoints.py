@@ -102,6 +102,7 @@ class Endpoints:
                 "MULTIMOOD_GATEWAY_KEY_FILE": str(self.data.api_key),
             },
             "text_encoder": {"MULTIMOOD_TEXT_ENCODER_TOKENIZER": tokenizer},
+            "responder": {"MULTIMOOD_RESPONDER_TOKENIZER": tokenizer},
             "reward": {"MULTIMOOD_REWARD_TOKENIZER": tokenizer},
         }
         return {

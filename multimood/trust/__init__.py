@@ -4,10 +4,12 @@
 """
 
 from multimood.trust.case import Embed, Judge, TrustCase, Turn
+from multimood.trust.claims import JudgeRules, RulesJudge
 from multimood.trust.empathy import EmpathyHead, EmpathyJudge
 from multimood.trust.guard import GuardResult, guard
 from multimood.trust.local import PrivacyJudge, SafetyJudge
 from multimood.trust.patterns import ReplyRules
+from multimood.trust.quality import QualityHead, QualityJudge
 from multimood.trust.reward import TrustWeights, crisis_gate_failed, reward
 from multimood.trust.scores import CriterionScore, TrustScores, score_trust
 
@@ -18,8 +20,12 @@ __all__ = [
     "EmpathyJudge",
     "GuardResult",
     "Judge",
+    "JudgeRules",
     "PrivacyJudge",
+    "QualityHead",
+    "QualityJudge",
     "ReplyRules",
+    "RulesJudge",
     "SafetyJudge",
     "TrustCase",
     "TrustScores",

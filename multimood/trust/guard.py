@@ -17,7 +17,7 @@ MOST_CHARACTERS: Final = 4_000
 _LEAST_WORDS_FOR_REPETITION: Final = 12
 _MOST_REPEATED_SHARE: Final = 0.5
 _MOST_EQUAL_SENTENCES: Final = 2
-_CONTACTS: Final = ("email", "phone", "iban", "card", "ssn")
+_CONTACTS: Final = ("email", "phone", "iban", "card", "ssn", "site")
 _OWN_CRISIS: Final = frozenset(("intent", "wish", "plan", "attempt", "selfharm", "violence", "place"))
 """Groups of the crisis rules that nobody who supports says of themselves."""
 _MARKERS: Final = re.compile(

@@ -3,7 +3,6 @@
 The judge that trains must not be the only judge that grades: give evaluation another model than training.
 """
 
-import asyncio
 import json
 import string
 from collections.abc import Mapping, Sequence
@@ -13,20 +12,21 @@ from typing import Any, Final
 import httpx
 
 from multimood import assets
-from multimood.errors import ConfigurationError, DeadlineExceededError, UnavailableError
+from multimood.errors import ConfigurationError
 from multimood.taxonomy import CRITERIA
+from multimood.trust.asking import Asking, request_of
 from multimood.trust.case import LEAST, MOST, TrustCase
+from multimood.trust.kept import KeptScores, digest
+from multimood.trust.spending import Spending
 
 ASSET: Final = "trust_rubric.txt"
 MOST_TURNS: Final = 20
 MOST_TURN_CHARACTERS: Final = 2_000
-_FIELDS: Final = frozenset(("criteria", "shape", "emotion", "strategy", "locale", "dialogue", "reply"))
-_RETRIED: Final = frozenset((408, 409, 425, 429, 500, 502, 503, 504))
-_MOST_ANSWER_BYTES: Final = 65_536
+FIELDS: Final = frozenset(("criteria", "shape", "emotion", "strategy", "locale", "dialogue", "reply"))
 
 
 class Rubric:
-    """The versioned prompt template: a first line `edition <yyyy.mm>`, `---`, then the text with `$fields`."""
+    """A versioned prompt template: a first line `edition <yyyy.mm>`, `---`, then the text with `$fields`."""
 
     def __init__(self, template: string.Template, version: str) -> None:
         """See `load`."""
@@ -34,36 +34,42 @@ class Rubric:
         self.version: Final = version
 
     @classmethod
-    def load(cls, path: Path | None = None) -> "Rubric":
-        """Read the shipped rubric, or an operator's own file.
+    def load(cls, path: Path | None = None, *, asset: str = ASSET, fields: frozenset[str] = FIELDS) -> "Rubric":
+        """Read a shipped rubric, or an operator's own file in place of it.
 
         Raises:
             ConfigurationError: unreadable, without an edition, or not using exactly the known fields.
         """
-        raw = assets.read(ASSET, path)
-        place = path or ASSET
+        raw = assets.read(asset, path)
+        place = path or asset
         head, _, body = raw.decode("utf-8", "replace").partition("\n---\n")
         if not head.startswith("edition ") or not body:
             raise ConfigurationError(f"{place} must begin with a line `edition <yyyy.mm>` and a line `---`")
         template = string.Template(body)
-        if not template.is_valid() or set(template.get_identifiers()) != _FIELDS:
-            raise ConfigurationError(
-                f"{place} must use exactly the fields {', '.join(sorted(_FIELDS))}; write $$ for $"
-            )
+        if not template.is_valid() or set(template.get_identifiers()) != fields:
+            raise ConfigurationError(f"{place} must use exactly the fields {', '.join(sorted(fields))}; write $$ for $")
         return cls(template, assets.version("rubric", head.removeprefix("edition ").strip(), raw))
 
-    def render(self, case: TrustCase, criteria: Sequence[str]) -> str:
-        """Fill in the prompt. What people said enters as JSON, so that it cannot end its own quotation."""
+    def filled(self, case: TrustCase, **fields: str) -> str:
+        """The prompt about a case's dialogue. What was said enters as JSON, so that it cannot end its own quotation."""
         turns = [{"role": turn.role, "text": turn.text[:MOST_TURN_CHARACTERS]} for turn in case.dialogue[-MOST_TURNS:]]
-        return self._template.substitute(
+        return self._template.substitute(dialogue=json.dumps(turns, ensure_ascii=False), locale=case.locale, **fields)
+
+    def render(self, case: TrustCase, criteria: Sequence[str]) -> str:
+        """The prompt that asks for scores of a reply."""
+        return self.filled(
+            case,
             criteria=", ".join(criteria),
             shape="{" + ", ".join(f'"{name}": <1-10>' for name in criteria) + "}",
             emotion=case.user_emotion or "unknown",
             strategy=case.strategy or "none",
-            locale=case.locale,
-            dialogue=json.dumps(turns, ensure_ascii=False),
-            reply=json.dumps(case.reply[:MOST_TURN_CHARACTERS], ensure_ascii=False),
+            reply=quoted(case.reply),
         )
+
+
+def quoted(reply: str) -> str:
+    """A reply as a JSON string, not longer than a prompt can bear."""
+    return json.dumps(reply[:MOST_TURN_CHARACTERS], ensure_ascii=False)
 
 
 class LLMJudge:
@@ -78,27 +84,26 @@ class LLMJudge:
         rubric: Rubric,
         criteria: Sequence[str] = CRITERIA,
         *,
-        timeout_s: float = 30.0,
-        attempts: int = 3,
-        pause_s: float = 0.5,
+        kept: KeptScores | None = None,
+        **asking: Any,
     ) -> None:
-        """`client` carries the endpoint's base URL (with `/v1`) and its authorization; the caller closes it.
+        """`client` and `asking` are those of `Asking`. What was asked before is answered from `kept`.
 
         Raises:
             ConfigurationError: an unknown criterion, or nothing to try.
         """
         if not criteria or not set(criteria) <= set(CRITERIA):
             raise ConfigurationError(f"criteria {list(criteria)}: choose from {', '.join(CRITERIA)}")
-        if attempts < 1 or timeout_s <= 0:
-            raise ConfigurationError(f"attempts={attempts}, timeout_s={timeout_s}: both must be positive")
-        self._client = client
-        self._model = model
+        self._asking = Asking(client, model, **asking)
         self._rubric = rubric
-        self._timeout = timeout_s
-        self._attempts = attempts
-        self._pause = pause_s
+        self._kept = kept
         self.criteria: Sequence[str] = tuple(criteria)
         self.version = f"{model}/{rubric.version}"
+
+    @property
+    def spending(self) -> Spending:
+        """What it has cost so far."""
+        return self._asking.spending
 
     async def score(self, case: TrustCase) -> Mapping[str, float]:
         """Score the judge's criteria, each 1..10.
@@ -107,66 +112,21 @@ class LLMJudge:
             UnavailableError: no usable answer in all attempts; `DeadlineExceededError` when the last one took too long.
             ConfigurationError: the endpoint refuses the request (wrong key, model or URL).
         """
-        request = self._request(case)
-        fault: UnavailableError = UnavailableError("the judge was never asked")
-        for attempt in range(self._attempts):
-            if attempt:
-                await asyncio.sleep(self._pause * 2 ** (attempt - 1))
-            try:
-                async with asyncio.timeout(self._timeout):
-                    return await self._ask(request)
-            except (TimeoutError, httpx.TimeoutException):
-                fault = DeadlineExceededError(f"the judge {self._model} gave no answer within {self._timeout} s")
-            except httpx.HTTPError as error:
-                fault = UnavailableError(f"the judge {self._model} cannot be reached ({type(error).__name__})")
-            except UnavailableError as error:
-                fault = error
-        raise fault
-
-    def _request(self, case: TrustCase) -> dict[str, Any]:
         whole = {"type": "integer", "minimum": int(LEAST), "maximum": int(MOST)}
-        schema = {
-            "type": "object",
-            "properties": dict.fromkeys(self.criteria, whole),
-            "required": list(self.criteria),
-            "additionalProperties": False,
-        }
-        return {
-            "model": self._model,
-            "temperature": 0,
-            "max_tokens": 200,
-            "messages": [{"role": "user", "content": self._rubric.render(case, self.criteria)}],
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": "trust", "strict": True, "schema": schema},
-            },
-        }
+        prompt = self._rubric.render(case, self.criteria)
+        request = request_of(self._asking.model, prompt, "trust", dict.fromkeys(self.criteria, whole))
+        asked = digest(request)
+        if self._kept is not None and (before := self._kept.get(asked)) is not None:
+            self.spending.remembered()
+            return before
+        given = await self._asking.ask(request, self._read, "whole numbers for its criteria")
+        if self._kept is not None:
+            self._kept.keep(asked, given)
+        return given
 
-    async def _ask(self, request: Mapping[str, Any]) -> Mapping[str, float]:
-        body = bytearray()
-        async with self._client.stream("POST", "chat/completions", json=request) as response:
-            if response.status_code in _RETRIED:
-                raise UnavailableError(f"the judge {self._model} answered HTTP {response.status_code}")
-            if response.is_error:
-                raise ConfigurationError(
-                    f"the judge {self._model} refused (HTTP {response.status_code}): check its URL, key and model name"
-                )
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > _MOST_ANSWER_BYTES:
-                    raise UnavailableError(f"the judge {self._model} answered more than {_MOST_ANSWER_BYTES} bytes")
-        return self._read(bytes(body))
-
-    def _read(self, body: bytes) -> Mapping[str, float]:
-        try:
-            scores = json.loads(json.loads(body)["choices"][0]["message"]["content"])
-            result = {name: scores[name] for name in self.criteria}
-            valid = len(scores) == len(result) and all(
-                type(score) is int and LEAST <= score <= MOST for score in result.values()
-            )
-        except (ValueError, LookupError, TypeError, RecursionError):
-            valid = False
-        if not valid:
-            # Not the answer itself: it may quote the person.
-            raise UnavailableError(f"the judge {self._model} did not answer with whole numbers for its criteria")
-        return {name: float(score) for name, score in result.items()}
+    def _read(self, scores: Any) -> Mapping[str, float] | None:
+        result = {name: scores[name] for name in self.criteria}
+        valid = len(scores) == len(result) and all(
+            type(score) is int and LEAST <= score <= MOST for score in result.values()
+        )
+        return {name: float(score) for name, score in result.items()} if valid else None

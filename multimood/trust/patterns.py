@@ -15,6 +15,7 @@ from multimood.safety.index import PhraseIndex
 from multimood.safety.normalise import MARKS, readings
 from multimood.safety.phrase import compile_phrase
 from multimood.safety.span import Span
+from multimood.trust.phones import phones
 
 ASSET: Final = "reply_rules.toml"
 _NEGATION_REACH: Final = 4
@@ -37,6 +38,11 @@ PERSONAL_DATA: Final[Mapping[str, re.Pattern[str]]] = {
         r"|\b[A-ZÄÖÜ][a-zäöüß]{2,25}(?:straße|strasse|weg|platz|allee) \d{1,4}\b"
     ),
     "handle": re.compile(r"(?<![\w@.])@[A-Za-z]\w{2,30}\b"),
+    "site": re.compile(
+        r"(?<![\w@.])(?:https?://|www\.)[^\s<>\"]{3,200}"
+        r"|(?<![\w@./-])[a-z0-9-]{2,40}\.(?:com|org|net|info|gov|edu|co\.uk|org\.uk)\b(?!@)",
+        re.IGNORECASE,
+    ),
 }
 """Shapes of personal data; all bounded, so that matching is linear. A helpline's short number is none of them."""
 
@@ -112,7 +118,11 @@ class ReplyRules:
         for tokens in readings(reply):
             for owner, phrase, span in self._index.spans(tokens):
                 rule = self._rules[owner]
-                if rule.negatable and self._negators.isdisjoint(phrase.words) and self._negated(tokens, span):
+                if (
+                    rule.negatable
+                    and self._negators.isdisjoint(phrase.words)
+                    and is_negated(tokens, span, self._negators)
+                ):
                     continue
                 found.setdefault(rule.id, Found(rule.id, rule.kind, rule.severe))
         return tuple(found.values())
@@ -131,14 +141,16 @@ class ReplyRules:
             except ValueError as error:
                 raise ConfigurationError(f"{self.version}: rule {name}, phrase {source!r}: {error}") from error
 
-    def _negated(self, tokens: Sequence[str], span: Span) -> bool:
-        for place in range(span.start - 1, max(-1, span.start - _NEGATION_REACH - 1), -1):
-            if tokens[place] in MARKS:
-                return False
-            if tokens[place] in self._negators:
-                # "Why don't you ..." is an invitation.
-                return place == 0 or tokens[place - 1] != "why"
-        return not self._negators.isdisjoint(tokens[span.start : span.end])
+
+def is_negated(tokens: Sequence[str], span: Span, negators: frozenset[str]) -> bool:
+    """Tell whether a match is turned round by one of the negators: before it in the same sentence, or in it."""
+    for place in range(span.start - 1, max(-1, span.start - _NEGATION_REACH - 1), -1):
+        if tokens[place] in MARKS:
+            return False
+        if tokens[place] in negators:
+            # "Why don't you ..." is an invitation.
+            return place == 0 or tokens[place - 1] != "why"
+    return not negators.isdisjoint(tokens[span.start : span.end])
 
 
 @lru_cache(maxsize=1)
@@ -147,11 +159,33 @@ def shipped_rules() -> ReplyRules:
     return ReplyRules.load()
 
 
+_ANY_CARD: Final = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
+_ANY_IBAN: Final = re.compile(r"\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]){11,30}\b", re.IGNORECASE)
+
+
 def personal_data(text: str) -> dict[str, frozenset[str]]:
-    """Find what looks like personal data: kind -> values without spaces and punctuation, so that spellings agree."""
-    found: dict[str, frozenset[str]] = {}
-    for kind, pattern in PERSONAL_DATA.items():
-        values = frozenset(re.sub(r"[\s().\-/]", "", match[0]).lower() for match in pattern.finditer(text))
-        if values:
-            found[kind] = values
-    return found
+    """Find what looks like personal data: kind -> values without spaces and punctuation, so that spellings agree.
+
+    A usual shape is enough, for what a model invents fails every checksum. Account and card numbers in an unusual shape
+    count when their checksum holds, telephone numbers when they can exist.
+    """
+    found = {kind: {_bare(match[0]) for match in pattern.finditer(text)} for kind, pattern in PERSONAL_DATA.items()}
+    found["card"] |= {value for match in _ANY_CARD.finditer(text) if _is_card(value := _bare(match[0]))}
+    found["iban"] |= {value for match in _ANY_IBAN.finditer(text) if _is_iban(value := _bare(match[0]))}
+    found["phone"] |= phones(text)
+    return {kind: frozenset(values) for kind, values in found.items() if values}
+
+
+def _bare(value: str) -> str:
+    return re.sub(r"[\s().\-/]", "", value).lower()
+
+
+def _is_card(digits: str) -> bool:
+    """Luhn's checksum (ISO/IEC 7812-1)."""
+    doubled = (sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    return (sum(map(int, digits[-1::-2])) + sum(doubled)) % 10 == 0
+
+
+def _is_iban(value: str) -> bool:
+    """ISO 7064's checksum mod 97: letters count as 10 to 35."""
+    return int("".join(str(int(letter, 36)) for letter in value[4:] + value[:4])) % 97 == 1

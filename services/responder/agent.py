@@ -3,13 +3,12 @@
 An utterance gets one reply. Ours and the sentinel's have the same id; those published before an assignment are
 recovered, those of the sentinel that come later are followed, and a reply that appears while ours is being written ends
 it. After a crash in the middle the decision is read again: a new attempt with the same seed, under a new attempt id, so
-that its pieces are not taken for the first one's.
+that its pieces are not taken for the first one's. What the guard refuses is written anew (`attempts.py`).
 """
 
 import asyncio
 import logging
-import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -25,12 +24,15 @@ from multimood.generation.draft import Draft
 from multimood.safety import Kind, Verdict, VettedReplies
 from multimood.seen import SeenIds
 from multimood.telemetry import current_traceparent, meter
+from multimood.trust.case import TrustCase
 from multimood.trust.guard import MOST_CHARACTERS, guard
+from multimood.trust.logged import case_of
 from multimood.trust.patterns import ReplyRules
+from services.responder.attempts import Attempt, Write, attempted, tokens_of
 from services.responder.plan import Generate, SayVetted, Silence, dialogue_of, plan_of, situation_of
 from services.responder.replies import about, delta, fallback, generated, seed_of
 from services.responder.settings import ResponderSettings
-from services.responder.writing import NotWritten, Progress, Writing
+from services.responder.writing import NotWritten, Writing, Written
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,9 @@ REMEMBERED = 50_000
 _replies = meter().create_counter("multimood.replies", description="Replies by source and reason")
 _first = meter().create_histogram(
     "multimood.first_token.duration", unit="ms", description="Decision received to the model's first token"
+)
+_attempts = meter().create_counter(
+    "multimood.reply.attempts", description="Attempts at replies, by what became of them"
 )
 _tokens = meter().create_counter("multimood.tokens", description="Tokens by kind: prompt, completion")
 
@@ -70,6 +75,15 @@ class Texts:
         return texts
 
 
+Score = Callable[[TrustCase], Awaitable[float | None]]
+"""What the local judges make of a reply, 0..1: the reward without a reference."""
+
+
+async def nobody(_case: TrustCase) -> float | None:
+    """There are no judges here."""
+    return None
+
+
 class Responder:
     """Answers decisions."""
 
@@ -79,8 +93,11 @@ class Responder:
         generator: Generator,
         texts: Texts,
         settings: ResponderSettings,
+        score: Score = nobody,
     ) -> None:
+        """`score` is asked only where there are several candidates."""
         self._bus = bus
+        self._score = score
         self._generator = generator
         self._texts = texts
         self._settings = settings
@@ -115,24 +132,15 @@ class Responder:
     async def _generate(
         self, event: Event[Message], decision: pb.Decision, verdict: Verdict, clock: HopClock
     ) -> Sequence[Output]:
-        settings, progress, attempt = self._settings, Progress(), secrets.token_hex(6)
-        ask, traceparent = self._ask(decision), current_traceparent() or event.traceparent
+        ask, made, sent, reason = self._ask(decision), list[Attempt](), None, ""
+        write = self._write(event, decision, verdict, clock)
 
-        def look(text: str) -> str | None:
-            result = guard(text, verdict, self._texts.rules)
-            return None if result.allowed else str(result.reason)
+        async def score(text: str) -> float | None:
+            return await self._score(case_of(decision, text))
 
-        async def tell(index: int, text: str) -> None:
-            self._check_unanswered(event)
-            await self._bus.emit((delta(decision.context, attempt, index, text),), traceparent)
-
-        draft = Draft(most_sentences=settings.max_sentences, most_characters=MOST_CHARACTERS)
-        writing = Writing(draft, progress, look=look, tell=tell, max_tokens=settings.max_tokens)
-        reason, written = "", None
         try:
             async with self._turn(event, clock):
-                pieces = patiently(self._generator, ask, Patience(settings.first_token_s, settings.whole_s))
-                written = await writing.write(pieces, clock)
+                sent = await attempted(ask, write, score, self._settings, made)
         except NotWritten as why:
             reason = why.reason
         except MultimoodError as error:
@@ -142,14 +150,39 @@ class Responder:
                 extra={"utterance_id": decision.context.utterance_id, "code": error.code, "cause": str(error)},
             )
         self._check_unanswered(event)
-        made = about(self._generator.name, self._texts.prompt.version, ask, progress, event.received_at_us)
-        self._measure(made)
-        if written is None:
-            return self._say(decision, "unavailable", reason, clock, made)
-        made.hops.append(clock.hop())
+        logged = about(
+            self._generator.name, self._texts.prompt.version, ask, made, sent, received_at_us=event.received_at_us
+        )
+        self._measure(logged, made)
+        if sent is None or sent.written is None:
+            return self._say(decision, "unavailable", reason, clock, logged)
+        logged.hops.append(clock.hop())
         _replies.add(1, {"source": "generated", "reason": ""})
-        last = [delta(decision.context, attempt, progress.pieces, written.rest)] if written.rest else []
-        return (*last, generated(decision, written.text, made))
+        rest, withdrawn = sent.written.rest, any(one.progress.pieces for one in made if one is not sent)
+        last = [delta(decision.context, sent.name, sent.progress.pieces, rest)] if rest and not withdrawn else []
+        return (*last, generated(decision, sent.written.text, logged))
+
+    def _write(self, event: Event[Message], decision: pb.Decision, verdict: Verdict, clock: HopClock) -> Write:
+        """How one attempt at the reply to this decision is made."""
+        settings, traceparent = self._settings, current_traceparent() or event.traceparent
+
+        async def write(attempt: Attempt, ask: Ask, streams: bool) -> Written:
+            async def tell(index: int, text: str) -> None:
+                self._check_unanswered(event)
+                await self._bus.emit((delta(decision.context, attempt.name, index, text),), traceparent)
+
+            self._check_unanswered(event)
+            writing = Writing(
+                Draft(most_sentences=settings.max_sentences, most_characters=MOST_CHARACTERS),
+                attempt.progress,
+                look=lambda text: attempt.look(text, verdict, self._texts.rules),
+                tell=tell if streams else None,
+                max_tokens=settings.max_tokens,
+            )
+            pieces = patiently(self._generator, ask, Patience(settings.first_token_s, ask.within_s))
+            return await writing.write(pieces, clock)
+
+        return write
 
     def _ask(self, decision: pb.Decision) -> Ask:
         settings = self._settings
@@ -188,11 +221,13 @@ class Responder:
         return (fallback(decision, self._texts.replies.reply(kind, decision.context.locale), reason, made),)
 
     @staticmethod
-    def _measure(made: pb.Reply) -> None:
-        if made.first_token_us:
-            _first.record(made.first_token_us / 1000)
-        _tokens.add(made.prompt_tokens, {"kind": "prompt"})
-        _tokens.add(made.completion_tokens, {"kind": "completion"})
+    def _measure(logged: pb.Reply, made: Sequence[Attempt]) -> None:
+        if logged.first_token_us:
+            _first.record(logged.first_token_us / 1000)
+        for kind, count in zip(("prompt", "completion"), tokens_of(made), strict=True):
+            _tokens.add(count, {"kind": kind})
+        for attempt in made:
+            _attempts.add(1, {"outcome": attempt.faults[0] if attempt.faults else "written"})
 
 
 def processor(bus: Bus, responder: Responder, settings: ResponderSettings) -> Processor:

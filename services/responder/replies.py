@@ -8,9 +8,9 @@ from multimood.bus.envelope import Output, output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.generation import Ask, Token
 from multimood.safety import VettedReply
+from services.responder.attempts import SEEDS, Attempt
 from services.responder.writing import Progress
 
-SEEDS = 1 << 31
 MOST_TOKENS = 8_192
 """Of a longer list nothing is told: the record must stay small enough to be sent."""
 
@@ -44,15 +44,19 @@ def fallback(decision: pb.Decision, vetted: VettedReply, reason: str, made: pb.R
     return output(topics.REPLY, reply)
 
 
-def about(model: str, prompt_version: str, ask: Ask, progress: Progress, received_at_us: int) -> pb.Reply:
-    """What is logged of a generation, whether its reply left or not."""
-    first = progress.first_token_at_us
+def about(
+    model: str, prompt_version: str, ask: Ask, made: Sequence[Attempt], sent: Attempt | None, *, received_at_us: int
+) -> pb.Reply:
+    """What is logged of a generation, whether its reply left or not: of the attempt that is sent, else of the last."""
+    progress = sent.progress if sent else made[-1].progress if made else Progress()
+    first = min((one.progress.first_token_at_us for one in made if one.progress.first_token_at_us), default=0)
     tokens = progress.tokens if len(progress.tokens) <= MOST_TOKENS else ()
     return pb.Reply(
         model_name=model, model_version=progress.model_version, prompt_version=prompt_version,
         prompt_sha256=ask.sha256(), prompt_tokens=progress.prompt_tokens,
         completion_tokens=progress.completion_tokens, first_token_us=max(0, first - received_at_us) if first else 0,
         token_ids=_ids(tokens), token_log_probs=[token.log_prob for token in tokens],
+        attempts=[one.record(sent) for one in made],
     )  # fmt: skip
 
 

@@ -27,6 +27,16 @@ class ResponderSettings(ReplySettings):
     reply_rules: Path | None = None
     """The operator's own rules for generated replies (TOML) in place of the shipped ones."""
 
+    attempts: int = Field(default=2, ge=1, le=10)
+    """A reply that the guard refuses is written anew until so many were refused; then the reply is a vetted one."""
+    candidates: int = Field(default=1, ge=1, le=10)
+    """So many replies are written one after the other, and the one that the local judges score best is sent (best of
+    n). More than 1 costs that many times the wait: nothing is told before the best is known."""
+    tokenizer: Path = Path(".tools/text_encoder/tokenizer.json")
+    """With more than one candidate: the tokenizer.json of the model that embeds for the learned judges."""
+    encoder: str = "text_encoder"
+    """With more than one candidate: name of that model on the Triton server."""
+
     first_token_s: float = Field(default=12.0, gt=0)
     """Without a first word in that time, over all attempts, the reply is a vetted one."""
     queue_s: float = Field(default=25.0, gt=0)

@@ -61,7 +61,8 @@ class Writing:
     While a piece is being sent the following words gather, and leave together as the next one.
     """
 
-    def __init__(self, draft: Draft, progress: Progress, *, look: Look, tell: Tell, max_tokens: int) -> None:
+    def __init__(self, draft: Draft, progress: Progress, *, look: Look, tell: Tell | None, max_tokens: int) -> None:
+        """Without `tell` nothing leaves along the way: the guard looks on, and `rest` will be the whole."""
         self._draft = draft
         self._progress = progress
         self._look = look
@@ -122,7 +123,7 @@ class Writing:
             self._more.clear()
             if seen := self._draft.seen():
                 self._check(seen)
-                if piece := self._draft.take():
+                if self._tell is not None and (piece := self._draft.take()):
                     await self._tell(self._progress.pieces, piece)
                     self._progress.pieces += 1
 

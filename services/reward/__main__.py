@@ -8,14 +8,15 @@ from multimood.experience.table import EXPERIENCE_TABLE, FEEDBACK_TABLE
 from multimood.experience.writer import LogWriter
 from multimood.inference import InferenceClient
 from multimood.media.text import TextTokenizer
-from multimood.safety import Screener
 from multimood.settings import PseudonymSettings, StoreSettings, TritonSettings
 from multimood.store import Store
-from multimood.trust import EmpathyHead, EmpathyJudge, Judge, PrivacyJudge, ReplyRules, SafetyJudge, TrustWeights
+from multimood.trust import EmpathyHead, Judge, JudgeRules, QualityHead, ReplyRules, RulesJudge, TrustWeights
+from multimood.trust.embedding import embedder
+from multimood.trust.judges import learned_judges, rule_judges
 from services.reward.agent import INPUTS, Reward, RewardProcessor
 from services.reward.core import SERVICE
 from services.reward.feedback import FeedbackLog
-from services.reward.judges import Patient, embedder, llm_client, llm_judge
+from services.reward.judges import Patient, llm_client, llm_judge
 from services.reward.memory import Memory
 from services.reward.scoring import Scorer
 from services.reward.settings import RewardSettings
@@ -56,14 +57,14 @@ def make(settings: WorkerSettings) -> Worker:
 def _judges(own: RewardSettings, triton: InferenceClient, llm: httpx.AsyncClient, rules: ReplyRules) -> list[Judge]:
     """In the order in which they are asked."""
     embed = embedder(triton, TextTokenizer(own.tokenizer), own.model)
-    empathy = EmpathyJudge(EmpathyHead.load(own.empathy_head), embed)
+    learned = learned_judges(embed, EmpathyHead.load(own.empathy_head), QualityHead.load(own.quality_head))
     judges: list[Judge] = [
-        SafetyJudge(Screener.load(), rules),
-        PrivacyJudge(rules),
-        Patient(empathy, deadline_s=own.judge_deadline_s, rest_s=own.rest_s),
+        *rule_judges(rules, JudgeRules.load(own.judge_rules)),
+        *(Patient(judge, deadline_s=own.judge_deadline_s, rest_s=own.rest_s) for judge in learned),
     ]
     if own.llm_url:
-        taken = {criterion for judge in judges for criterion in judge.criteria}
+        # The rules of claims leave open what they find no fault in: a language model can say more.
+        taken = {criterion for judge in judges if judge.name != RulesJudge.name for criterion in judge.criteria}
         judges.append(Patient(llm_judge(own, llm, taken), deadline_s=own.llm_deadline_s, rest_s=own.rest_s))
     return judges
 

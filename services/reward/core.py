@@ -11,7 +11,7 @@ from multimood.bus import Delivery, Event
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.experience.record import Origin
 from multimood.safety.verdict import Level, Verdict
-from multimood.trust import ReplyRules, TrustCase, TrustScores, TrustWeights, Turn, crisis_gate_failed, reward
+from multimood.trust import ReplyRules, TrustCase, TrustScores, TrustWeights, crisis_gate_failed, logged, reward
 
 SERVICE: Final = "reward"
 FORMULA: Final = "reward-1"
@@ -45,11 +45,9 @@ def required(parts: Mapping[str, Event[Message]], *, scored: bool) -> Collection
 
 def case_of(decision: pb.Decision | None, reply: pb.Reply) -> TrustCase:
     """What the judges see. Without the decision that is the reply alone."""
-    locale = reply.context.locale or "en"
     if decision is None:
-        return TrustCase((), reply.text, locale=locale)
-    dialogue = tuple(Turn("system" if turn.role == pb.ROLE_SYSTEM else "user", turn.text) for turn in decision.dialogue)
-    return TrustCase(dialogue, reply.text, _likeliest(decision.user_emotion), decision.chosen or None, locale)
+        return TrustCase((), reply.text, locale=reply.context.locale or "en")
+    return logged.case_of(decision, reply.text)
 
 
 def verdict_of(decision: pb.Decision) -> Verdict | None:
@@ -101,7 +99,3 @@ def trust_score(
 def may_learn(messages: Iterable[pb.Decision | pb.Reply | None]) -> bool:
     """Tell whether the person allowed learning; every record must say so."""
     return all(message.context.privacy.learning_consent for message in messages if message is not None)
-
-
-def _likeliest(emotions: Collection[pb.Probability]) -> str | None:
-    return max(emotions, key=lambda item: item.p).label if emotions else None

@@ -7,15 +7,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import httpx
-import numpy as np
-from numpy.typing import NDArray
 
 from multimood.errors import DeadlineExceededError, MultimoodError, UnavailableError
-from multimood.inference import InferenceClient
-from multimood.media.text import TextTokenizer
 from multimood.taxonomy import CRITERIA
-from multimood.trust import Embed, Judge, TrustCase
+from multimood.trust import Judge, TrustCase
+from multimood.trust.kept import KeptScores
 from multimood.trust.llm import LLMJudge, Rubric
+from multimood.trust.spending import Prices
 from services.reward.settings import RewardSettings
 
 logger = logging.getLogger(__name__)
@@ -100,22 +98,6 @@ class Patient:
         return error
 
 
-def embedder(client: InferenceClient, tokenizer: TextTokenizer, model: str) -> Embed:
-    """Make the function that embeds texts by the Triton model `model`: n texts -> float32 [n, d], in one request."""
-
-    async def embed(texts: Sequence[str]) -> NDArray[np.float32]:
-        encoded = [tokenizer.encode(text) for text in texts]
-        longest = max(ids.shape[1] for ids, _ in encoded)
-        ids, mask = (np.zeros((len(texts), longest), np.int64) for _ in range(2))
-        for row, (its_ids, its_mask) in enumerate(encoded):
-            ids[row, : its_ids.shape[1]] = its_ids[0]
-            mask[row, : its_mask.shape[1]] = its_mask[0]
-        found = await client.infer(model, {"input_ids": ids, "attention_mask": mask})
-        return found.outputs["embedding"].astype(np.float32, copy=False)
-
-    return embed
-
-
 def llm_client(settings: RewardSettings) -> httpx.AsyncClient:
     """The connection to the endpoint of the language model; opens nothing until it is used."""
     key = settings.llm_key.get_secret_value()
@@ -127,4 +109,12 @@ def llm_judge(settings: RewardSettings, client: httpx.AsyncClient, taken: Collec
     """The judge of the criteria that nobody else has `taken`."""
     criteria = [criterion for criterion in CRITERIA if criterion not in taken]
     rubric = Rubric.load(settings.llm_rubric)
-    return LLMJudge(client, settings.llm_model, rubric, criteria, timeout_s=settings.llm_deadline_s)
+    return LLMJudge(
+        client,
+        settings.llm_model,
+        rubric,
+        criteria,
+        timeout_s=settings.llm_deadline_s,
+        kept=KeptScores(settings.llm_cache),
+        prices=Prices(settings.llm_price_prompt, settings.llm_price_completion),
+    )

@@ -11,17 +11,21 @@ class RewardSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MULTIMOOD_REWARD_", use_attribute_docstrings=True)
 
     tokenizer: Path = Path(".tools/text_encoder/tokenizer.json")
-    """The tokenizer.json of the model that embeds for the empathy judge."""
+    """The tokenizer.json of the model that embeds for the learned judges."""
     model: str = "text_encoder"
-    """Name of that model on the Triton server: the one that the empathy head was trained on."""
+    """Name of that model on the Triton server: the one that their heads were trained on."""
     empathy_head: Path | None = None
     """A head of your own in place of the shipped one (`multimood train empathy`)."""
+    quality_head: Path | None = None
+    """The same of the judge of reliability (`multimood train quality`)."""
     weights: Path | None = None
     """A weights file of your own in place of the shipped one: how much each criterion counts in the reward."""
     reply_rules: Path | None = None
     """A rules file of your own in place of the shipped one: what safety, privacy and the crisis gate look for."""
+    judge_rules: Path | None = None
+    """A rules file of your own in place of the shipped one: what lowers truthfulness, fairness, ethical guidance."""
     judge_deadline_s: float = Field(default=3.0, gt=0)
-    """How long a reply waits for the empathy judge."""
+    """How long a reply waits for each of the learned judges."""
 
     llm_url: str = ""
     """Base URL, with /v1, of an OpenAI-compatible endpoint that judges what no local judge can; empty: nobody does."""
@@ -31,6 +35,13 @@ class RewardSettings(BaseSettings):
     """Its API key, if it wants one."""
     llm_rubric: Path | None = None
     """A rubric of your own in place of the shipped one."""
+    llm_cache: Path | None = None
+    """An SQLite file that keeps the model's scores by the hash of what it was asked, and no words; without it they are
+    kept in memory, for as long as the service runs."""
+    llm_price_prompt: float = Field(default=0.0, ge=0)
+    """Price of a million prompt tokens, in any currency: the metric `multimood.judge.cost` adds it up."""
+    llm_price_completion: float = Field(default=0.0, ge=0)
+    """Price of a million completion tokens."""
     llm_deadline_s: float = Field(default=15.0, gt=0)
     """How long a reply waits for it, all attempts together."""
     rest_s: float = Field(default=5.0, ge=0)

@@ -263,6 +263,24 @@ async def test_the_guard_stands_between_the_model_and_the_bus(
     assert all("kill" not in text for text in await attempts(broker, made.context.utterance_id))
 
 
+async def test_what_is_refused_is_written_anew_and_the_reply_tells_of_it(
+    broker: KafkaSettings, others: Publisher, responder: Start
+) -> None:
+    async def vile(exchange: Exchange) -> None:
+        await exchange.say(["You ", "should ", "kill ", "yourself ", "and ", "rest."])
+
+    (made,) = decisions()
+    async with llm_server(vile, kind) as server, responder(at(server)) as process:
+        await others.publish(topics.DECISION, made)
+        (reply,) = await once(broker, ids([made]))
+        log = process.log.read_text()
+    assert (reply.text, reply.source) == (REPLY, pb.REPLY_SOURCE_GENERATED)
+    assert [(one.index, one.sent) for one in reply.attempts] == [(0, False), (1, True)]
+    assert list(reply.attempts[0].faults) == ["encourages_harm", "en.harm.encourage"]
+    assert all("kill" not in text for text in await attempts(broker, made.context.utterance_id))
+    assert "kill" not in log
+
+
 async def test_a_drain_lets_replies_be_finished(broker: KafkaSettings, others: Publisher, responder: Start) -> None:
     async def slow(exchange: Exchange) -> None:
         await exchange.say(TOKENS, every_s=0.2)

@@ -80,18 +80,39 @@ def test_numbers_stand_apart_from_labels(tmp_path: Path) -> None:
     assert found["ratings"]["intensity"]["full"]["mean"]["value"] == 0.75
 
 
-def test_without_a_judge_the_majority_is_reported_and_said_to_be_all(tmp_path: Path) -> None:
+def test_sessions_are_judged_as_wholes_and_by_utterance(tmp_path: Path) -> None:
     rows = [
-        {"transcript_id": str(n), "mi_quality": quality, "interlocutor": "client", "utterance_text": "The goat."}
+        {"transcript_id": str(n), "mi_quality": quality, "interlocutor": who, "utterance_text": f"{who} {n}: the goat."}
         for n, quality in enumerate(("high", "high", "low"))
+        for who in ("therapist", "client", "therapist")
     ]
     written = tmp_path / "out.json"
     code, said = measured("annomi", "--data", str(table(tmp_path / "annomi.csv", rows)), "--json", str(written))
     assert code == 0, said
-    assert "only the majority is reported" in said
-    score = json.loads(written.read_text())["tasks"]["quality"]["full"]
-    assert (score["accuracy"], score["n"]) == (None, 3)
-    assert score["majority"]["accuracy"] == pytest.approx(2 / 3)
+    assert "quality, full: area under the ROC curve" in said
+    found = json.loads(written.read_text())
+    assert {name: masks["full"]["n"] for name, masks in found["tasks"].items()} == {
+        "quality": 3,
+        "quality_utterance": 6,
+    }
+    assert found["tasks"]["quality"]["full"]["majority"]["accuracy"] == pytest.approx(2 / 3)
+    assert 0 <= found["tasks"]["quality"]["full"]["auc"] <= 1
+    assert "quality" in found["models"]
+    assert "goat" not in said + written.read_text()
+
+
+def test_empathy_is_epitome_by_another_name(tmp_path: Path) -> None:
+    row = {"sp_id": "p", "seeker_post": "The goat.", "response_post": "The oars.", "er": "0", "ip": "1", "ex": "2"}
+    file, answers = str(table(tmp_path / "mine.csv", [row, row | {"er": "1"}])), []
+    for name in ("empathy", "epitome"):
+        written = tmp_path / f"{name}.json"
+        code, said = measured(name, "--data", file, "--json", str(written))
+        assert code == 0, said
+        answers.append(json.loads(written.read_text()) | {"seconds": 0})
+    assert answers[0] == answers[1]
+    assert set(answers[0]["tasks"]) == {
+        f"empathy_{name}" for name in ("emotional_reactions", "interpretations", "explorations")
+    }
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,8 @@ def test_epitome_and_annomi(tmp_path: Path) -> None:
         for who in ("therapist", "client")
     ]
     (session,), _ = read("annomi", table(tmp_path / "annomi.csv", turns))
-    assert shown(session) == [[("system", "Hm.", {"quality": "low"}), ("user", "Hm.", {})]]
+    truth = {"quality": "low", "session_quality": "low"}
+    assert shown(session) == [[("system", "Hm.", truth), ("user", "Hm.", {})]]
 
 
 def test_rows_of_one_s_own(tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from multimood.errors import ConfigurationError, UnavailableError
 from multimood.generation import Ask, Piece, RefusedError, Token
 from multimood.taxonomy import ESCONV_STRATEGIES, MESC_STRATEGIES
 from services.responder.agent import Responder, Texts
+from services.responder.attempts import Attempt
 from services.responder.plan import Generate, SayVetted, Silence, dialogue_of, plan_of, situation_of
 from services.responder.replies import about, delta, seed_of
 from services.responder.settings import ResponderSettings
-from services.responder.writing import Progress
 
 pytestmark = pytest.mark.unit
 
@@ -454,8 +454,8 @@ def test_pieces_of_two_attempts_have_different_ids() -> None:
     ],
 )
 def test_the_reply_tells_the_tokens_that_are_known(tokens: list[Token], ids: list[int], log_probs: list[float]) -> None:
-    progress = Progress()
+    attempt = Attempt(0)
     for token in tokens:
-        progress.take(Piece("a", "", 1, 1, "m-1", [token]))
-    made = about("m", "p", Ask((), 8, 0.0, 1, 1.0), progress, 0)
+        attempt.progress.take(Piece("a", "", 1, 1, "m-1", [token]))
+    made = about("m", "p", Ask((), 8, 0.0, 1, 1.0), [attempt], attempt, received_at_us=0)
     assert (list(made.token_ids), list(made.token_log_probs)) == (ids, log_probs)

@@ -35,10 +35,11 @@ from multimood.inference import Inference
 from multimood.safety import Screener
 from multimood.taxonomy import CRITERIA
 from multimood.trust import CriterionScore, PrivacyJudge, ReplyRules, SafetyJudge, TrustCase, TrustScores, TrustWeights
+from multimood.trust.embedding import embedder
 from services.reward import core
 from services.reward.agent import Reward, RewardProcessor
 from services.reward.feedback import FeedbackLog
-from services.reward.judges import Patient, embedder, llm_client, llm_judge
+from services.reward.judges import Patient, llm_client, llm_judge
 from services.reward.memory import Memory
 from services.reward.scoring import Scorer
 from services.reward.settings import RewardSettings
