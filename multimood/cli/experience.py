@@ -34,6 +34,7 @@ from multimood.cli.logplace import (
     open_log,
     waiting_of,
 )
+from multimood.errors import NotFoundError
 
 if TYPE_CHECKING:
     from multimood.experience import Pseudonyms
@@ -121,14 +122,16 @@ def check(  # noqa: PLR0917 - each is an option
 
     A gap may be a turn without consent: then say --allow gap. Ids only, never what was said.
     """
-    from multimood.experience.check import WRONG  # noqa: PLC0415 - pyarrow is slow to import
-    from multimood.experience.check import check as verify  # noqa: PLC0415
+    from multimood.experience.check import check as verify  # noqa: PLC0415 - pyarrow is slow to import
+    from multimood.experience.findings import WRONG  # noqa: PLC0415
 
     allowed = tuple(allow or ())
     if unknown := sorted(set(allowed) - set(WRONG)):
         raise typer.BadParameter(f"{unknown[0]!r} is no kind of finding; there are {', '.join(WRONG)}")
     with open_log(log or folder, data) as found, at_work("checking") as advance:
         report = verify(found.source, days=days_of(first, last), advance=advance)
+        if not report.objects:
+            raise NotFoundError(f"{found.place} holds no Parquet files: is the log somewhere else?")
     if as_json:
         typer.echo(json.dumps({**report.as_json(), "sound": report.is_sound(allowed)}, indent=1))
     else:
@@ -218,7 +221,7 @@ class _Names:
 
 
 def _print_report(report: "Report", allowed: tuple[str, ...], place: str) -> None:
-    from multimood.experience.check import NOTED, WRONG  # noqa: PLC0415
+    from multimood.experience.findings import NOTED, WRONG  # noqa: PLC0415
 
     console = Console()
     console.print(

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from multimood.cli import app
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.experience import FEEDBACK_SCHEMA, SCHEMA, Origin
-from multimood.experience.check import NOTED, WRONG, Report, check
+from multimood.experience.check import Report, check
+from multimood.experience.findings import NOTED, WRONG
 from multimood.experience.schema import Row
 from multimood.experience.table import encode
 
@@ -144,6 +145,12 @@ def test_the_command_says_what_is_wrong_and_ends_with_1(folder: Callable[[list[R
     assert run(folder(ROWS), "--allow", "gaps").exit_code == 2
     assert run("/does/not/exist").exit_code == 1
     assert run("s3://").exit_code == 1
+
+
+def test_a_place_without_a_log_is_no_sound_log(tmp_path: Path) -> None:
+    nothing = run(str(tmp_path), "--json")
+    assert (nothing.exit_code, nothing.stdout) == (1, "")
+    assert "holds no Parquet files" in nothing.stderr
 
 
 def test_nothing_that_was_said_is_printed(folder: Callable[[list[Row]], str]) -> None:
