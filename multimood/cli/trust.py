@@ -57,7 +57,7 @@ def panel(  # noqa: PLR0917 - typer makes options of them
 
     Lines of a file of your own, of which all but the reply may be missing:
 
-    {"dialogue": [{"role": "user", "text": "..."}], "reply": "...", "model": "the writer", "reference": "...", "id": "1"}
+    {"dialogue": [{"role": "user", "text": "..."}], "reply": "...", "model": "writer", "reference": "...", "id": "1"}
 
     Lines with the same dialogue are compared in pairs, in both orders; with `local`, replies are compared with their
     references, too. The key of an llm's endpoint is read from MULTIMOOD_JUDGE_KEY. The judge that trains must not be
