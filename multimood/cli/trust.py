@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
@@ -19,6 +19,7 @@ from multimood.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from multimood.trust.agreement import Correlation
+    from multimood.trust.case import Embed
     from multimood.trust.panel import Panel, Rater
     from multimood.trust.replies import Judged
 
@@ -54,12 +55,13 @@ def panel(  # noqa: PLR0917 - typer makes options of them
 ) -> None:  # fmt: skip
     """Ask several judges about the same replies: their scores, how far they agree, what they are biased by.
 
-    Lines of a file of your own:
+    Lines of a file of your own, of which all but the reply may be missing:
 
-    {"dialogue": [{"role": "user", "text": "..."}], "reply": "...", "model": "who wrote it", "id": "..."}
+    {"dialogue": [{"role": "user", "text": "..."}], "reply": "...", "model": "writer", "reference": "...", "id": "1"}
 
-    All but the reply may be missing. Lines with the same dialogue are compared in pairs, in both orders. The key of an
-    llm's endpoint is read from MULTIMOOD_JUDGE_KEY. The judge that trains must not be the only one that grades.
+    Lines with the same dialogue are compared in pairs, in both orders; with `local`, replies are compared with their
+    references, too. The key of an llm's endpoint is read from MULTIMOOD_JUDGE_KEY. The judge that trains must not be
+    the only one that grades.
 
     Example: --data replies.jsonl --judge rules --judge local --judge llm:http://127.0.0.1:8080/v1:qwen2-7b
     """
@@ -89,15 +91,21 @@ def _check(names: Sequence[str]) -> None:
 def _run(
     replies: "Sequence[Judged]", names: Sequence[str], triton: str | None, kept: Path | None, pairs: int
 ) -> "tuple[Panel, list[Rater]]":
-    from multimood.trust.panel import convene, pairs_of  # noqa: PLC0415 - see REMEDY
+    from multimood.trust.panel import compare_with_references, convene, pairs_of  # noqa: PLC0415 - see REMEDY
+    from multimood.trust.similarity import SimilarityScorer  # noqa: PLC0415
 
     async def run(url: str) -> "tuple[Panel, list[Rater]]":
         async with AsyncExitStack() as stack:
-            raters = [await _rater(name, url, kept, stack) for name in names]
+            embed = _embedder(url, stack) if url else None
+            raters = [await _rater(name, embed, kept, stack) for name in names]
             compared = min(pairs, len(pairs_of(replies))) * sum(rater.pairs is not None for rater in raters)
             with bars() as progress:
                 tick = progress.begin("judging", len(replies) * len(raters) + compared)
-                return await convene(replies, raters, tick, pairs), raters
+                found = await convene(replies, raters, tick, pairs)
+            references = [reply.reference for reply in replies if reply.reference]
+            if embed is not None and references:
+                await compare_with_references(found, replies, SimilarityScorer(embed, references))
+            return found, raters
 
     with ExitStack() as stack:
         url = stack.enter_context(_triton(triton)) if "local" in names else ""
@@ -112,7 +120,7 @@ def _triton(url: str | None) -> Iterator[str]:
         yield address
 
 
-async def _rater(name: str, url: str, kept: Path | None, stack: AsyncExitStack) -> "Rater":
+async def _rater(name: str, embed: "Embed | None", kept: Path | None, stack: AsyncExitStack) -> "Rater":
     from multimood.trust.panel import Rater  # noqa: PLC0415 - see REMEDY
 
     if name == "rules":
@@ -120,7 +128,10 @@ async def _rater(name: str, url: str, kept: Path | None, stack: AsyncExitStack) 
 
         return Rater(name, rule_judges())
     if name == "local":
-        return Rater(name, await _learned(url, stack))
+        from multimood.trust.judges import learned_judges  # noqa: PLC0415
+
+        assert embed is not None
+        return Rater(name, learned_judges(embed))
     from multimood.generation.openai import endpoint  # noqa: PLC0415 - needs httpx
     from multimood.trust.kept import KeptScores  # noqa: PLC0415
     from multimood.trust.llm import LLMJudge, Rubric  # noqa: PLC0415
@@ -134,7 +145,7 @@ async def _rater(name: str, url: str, kept: Path | None, stack: AsyncExitStack) 
     return Rater(name, [judge], model, pair, [judge.spending, pair.spending])
 
 
-async def _learned(url: str, stack: AsyncExitStack) -> Any:
+def _embedder(url: str, stack: AsyncExitStack) -> "Embed":
     from multimood.evaluation.served import DEADLINE_S  # noqa: PLC0415 - see REMEDY
     from multimood.inference import InferenceClient  # noqa: PLC0415
     from multimood.local.places import checkout  # noqa: PLC0415
@@ -142,16 +153,19 @@ async def _learned(url: str, stack: AsyncExitStack) -> Any:
     from multimood.perception.text import TextModelSettings  # noqa: PLC0415
     from multimood.settings import TritonSettings  # noqa: PLC0415
     from multimood.trust.embedding import embedder  # noqa: PLC0415
-    from multimood.trust.judges import learned_judges  # noqa: PLC0415
 
     text, client = TextModelSettings(), InferenceClient(TritonSettings(url=url, deadline_s=DEADLINE_S))
     stack.push_async_callback(client.close)
-    return learned_judges(embedder(client, TextTokenizer(checkout() / text.tokenizer), text.model))
+    return embedder(client, TextTokenizer(checkout() / text.tokenizer), text.model)
 
 
 def _show(panel: "Panel", raters: "Sequence[Rater]", console: Console) -> None:
     console.print(_scores(panel))
     console.print(_agreement(panel))
+    if panel.similarity:
+        known = {part: given[given == given] for part, given in panel.similarity.items()}  # noqa: PLR0124 - as below
+        means = ", ".join(f"{part} {given.mean():.2f}" for part, given in known.items())
+        console.print(f"similarity to {len(known['total'])} references: {means}")
     for rater in raters:
         if failures := panel.failures[rater.name]:
             console.print(f"{rater.name}: not available for {dict(failures)}")

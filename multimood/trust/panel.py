@@ -26,9 +26,11 @@ from multimood.trust.case import Judge
 from multimood.trust.pairwise import Better, PairJudge, Position, position
 from multimood.trust.replies import Judged
 from multimood.trust.scores import score_trust
+from multimood.trust.similarity import SimilarityScorer
 from multimood.trust.spending import Spending
 
 AT_ONCE: Final = 8
+PARTS: Final = ("late", "sparse", "dense", "total")
 Tick = Callable[[], None]
 
 
@@ -66,6 +68,22 @@ class Panel:
     """By rater that can compare; without pairs there is nothing to check."""
     self_preference: dict[str, SelfPreference] = field(default_factory=dict)
     """By rater with a language model."""
+    similarity: dict[str, Scores] = field(default_factory=dict)
+    """Late, sparse, dense and total, float [n], 0..1; NaN where there is no reference. Empty: nobody compared."""
+
+
+async def compare_with_references(panel: Panel, replies: Sequence[Judged], scorer: SimilarityScorer) -> None:
+    """Add the similarity of each reply to its reference.
+
+    Raises:
+        UnavailableError: the text encoder does not answer.
+    """
+    panel.similarity = {part: np.full(len(replies), np.nan) for part in PARTS}
+    for place, reply in enumerate(replies):
+        if reply.reference:
+            found = await scorer.score(reply.case.reply, reply.reference)
+            for part in PARTS:
+                panel.similarity[part][place] = getattr(found, part)
 
 
 async def convene(replies: Sequence[Judged], raters: Sequence[Rater], tick: Tick, most_pairs: int = 0) -> Panel:
@@ -176,11 +194,9 @@ def as_json(panel: Panel, raters: Sequence[Rater], left_out: Mapping[str, int]) 
         "scores": [
             {
                 "id": name,
+                "similarity": {part: _known(given[place]) for part, given in panel.similarity.items()},
                 **{
-                    rater: {
-                        criterion: float(given[place]) if np.isfinite(given[place]) else None
-                        for criterion, given in scores.items()
-                    }
+                    rater: {criterion: _known(given[place]) for criterion, given in scores.items()}
                     for rater, scores in panel.scores.items()
                 },
             }
@@ -191,3 +207,7 @@ def as_json(panel: Panel, raters: Sequence[Rater], left_out: Mapping[str, int]) 
         "position": {name: asdict(found) for name, found in panel.position.items()},
         "self_preference": {name: asdict(found) for name, found in panel.self_preference.items()},
     }
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

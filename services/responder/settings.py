@@ -1,13 +1,16 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AliasChoices, Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from multimood.generation.settings import ReplySettings
 
 
 class ResponderSettings(ReplySettings):
     """Of the responder alone."""
+
+    model_config = SettingsConfigDict(populate_by_name=True)
 
     backend: Literal["triton", "openai"] = "triton"
     """Where the language model is: on the Triton server, or behind an OpenAI-compatible endpoint."""
@@ -27,11 +30,12 @@ class ResponderSettings(ReplySettings):
     reply_rules: Path | None = None
     """The operator's own rules for generated replies (TOML) in place of the shipped ones."""
 
-    attempts: int = Field(default=2, ge=1, le=10)
-    """A reply that the guard refuses is written anew until so many were refused; then the reply is a vetted one."""
+    attempts: int = Field(
+        default=2, ge=1, le=10, validation_alias=AliasChoices("MULTIMOOD_RESPONDER_ATTEMPTS", "MULTIMOOD_ATTEMPTS")
+    )
+    """What the guard refuses is written anew until so often; then a vetted reply. Also MULTIMOOD_ATTEMPTS."""
     candidates: int = Field(default=1, ge=1, le=10)
-    """So many replies are written one after the other, and the one that the local judges score best is sent (best of
-    n). More than 1 costs that many times the wait: nothing is told before the best is known."""
+    """Best of n: so many are written one after the other, the local judges choose. Above 1 nothing streams."""
     tokenizer: Path = Path(".tools/text_encoder/tokenizer.json")
     """With more than one candidate: the tokenizer.json of the model that embeds for the learned judges."""
     encoder: str = "text_encoder"

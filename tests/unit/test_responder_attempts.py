@@ -13,8 +13,11 @@ from multimood.bus import Bus
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import UnavailableError
 from multimood.generation import Ask
-from multimood.trust.case import TrustCase
-from services.responder.agent import Responder
+from multimood.local.places import checkout
+from multimood.settings import describe
+from multimood.trust.case import TrustCase, Turn
+from services.responder.__main__ import best_of
+from services.responder.agent import Responder, nobody
 from services.responder.attempts import another
 from services.responder.settings import ResponderSettings
 
@@ -96,7 +99,7 @@ async def test_a_vetted_reply_without_the_model_has_no_attempts() -> None:
     assert not reply.attempts
 
 
-async def best_of(
+async def sent_of(
     texts: Sequence[Sequence[str]], scores: dict[str, float | None], **settings: Any
 ) -> tuple[pb.Reply, Wire, list[TrustCase]]:
     wire, cases = Wire(), []
@@ -116,7 +119,7 @@ async def best_of(
 async def test_the_best_of_several_is_sent_as_a_whole() -> None:
     texts = [["Hm."], ["I hear you."], HARM, ["Oh dear."]]
     scores: dict[str, float | None] = {"Hm.": 0.2, "I hear you.": 0.9, "Oh dear.": 0.4}
-    reply, wire, cases = await best_of(texts[:4], scores)
+    reply, wire, cases = await sent_of(texts[:4], scores)
     assert reply.text == "I hear you."
     assert [piece.text for piece in wire.pieces] == ["I hear you."]
     assert [(round(one.score, 1) if one.HasField("score") else None, one.sent) for one in reply.attempts] == [
@@ -144,13 +147,13 @@ async def test_judges_that_take_too_long_do_not_keep_a_reply() -> None:
 
 
 async def test_without_a_judge_the_first_candidate_is_sent() -> None:
-    reply, _, _ = await best_of([["Hm."], ["I hear you."]], {"Hm.": None, "I hear you.": None})
+    reply, _, _ = await sent_of([["Hm."], ["I hear you."]], {"Hm.": None, "I hear you.": None})
     assert reply.text == "Hm."
     assert not any(one.HasField("score") for one in reply.attempts)
 
 
 async def test_a_model_that_goes_after_a_candidate_leaves_that() -> None:
-    reply, _, _ = await best_of([["Hm."], [UnavailableError("gone")]], {}, first_token_s=0.2, whole_s=5.0)
+    reply, _, _ = await sent_of([["Hm."], [UnavailableError("gone")]], {}, first_token_s=0.2, whole_s=5.0)
     assert reply.text == "Hm."
     assert told(reply) == [(0, [], True), (1, ["unavailable"], False)]
 
@@ -161,6 +164,32 @@ def test_a_further_attempt_is_asked_for_in_bounds() -> None:
     third = another(ask, 2, 5.0)
     assert (third.temperature, third.within_s) == (2.0, 5.0)
     assert 0 <= third.seed < 1 << 31
+
+
+@pytest.mark.parametrize("name", ["MULTIMOOD_RESPONDER_ATTEMPTS", "MULTIMOOD_ATTEMPTS"])
+def test_the_bound_is_an_environment_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "5")
+    assert ResponderSettings().attempts == 5
+    assert ResponderSettings(attempts=3).attempts == 3
+    assert "MULTIMOOD_RESPONDER_ATTEMPTS  (default 2)" in describe((ResponderSettings,))
+
+
+async def test_without_triton_the_rules_alone_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = checkout() / ".tools" / "text_encoder" / "tokenizer.json"
+    if not tokenizer.is_file():
+        pytest.skip(f"no {tokenizer}: run `make setup`")
+    monkeypatch.setenv("MULTIMOOD_TRITON_URL", "127.0.0.1:1")
+    monkeypatch.setenv("MULTIMOOD_TRITON_DEADLINE_S", "2")
+    score, close = best_of(ResponderSettings(candidates=2, tokenizer=tokenizer), TEXTS.rules)
+    said = (Turn("user", "I failed"),)
+    sound = await score(TrustCase(said, "I hear you."))
+    doubtful = await score(TrustCase(said, "Studies show that it passes."))
+    assert sound == 1.0
+    assert doubtful is not None
+    assert doubtful < sound
+    for one in close:
+        await one()
+    assert best_of(ResponderSettings(), TEXTS.rules) == (nobody, ())
 
 
 @pytest.mark.parametrize("wrong", [{"attempts": 0}, {"candidates": 0}, {"attempts": 99}])

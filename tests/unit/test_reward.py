@@ -31,12 +31,15 @@ from multimood.errors import ConfigurationError, UnavailableError
 from multimood.experience import rows
 from multimood.experience.table import EXPERIENCE_TABLE, FEEDBACK_TABLE
 from multimood.experience.writer import LogWriter
-from multimood.inference import Inference
+from multimood.inference import Inference, InferenceClient
+from multimood.local.places import checkout
 from multimood.safety import Screener
+from multimood.settings import TritonSettings
 from multimood.taxonomy import CRITERIA
 from multimood.trust import CriterionScore, PrivacyJudge, ReplyRules, SafetyJudge, TrustCase, TrustScores, TrustWeights
 from multimood.trust.embedding import embedder
 from services.reward import core
+from services.reward.__main__ import _judges as judges_of
 from services.reward.agent import Reward, RewardProcessor
 from services.reward.feedback import FeedbackLog
 from services.reward.judges import Patient, llm_client, llm_judge
@@ -211,6 +214,17 @@ async def test_texts_are_embedded_in_one_request() -> None:
 
     vectors = await embedder(Triton(), Tokens(), "encoder")(["abc", "abcdefg"])  # type: ignore[arg-type]
     assert vectors.tolist() == [[3, 3, 3], [7, 7, 7]]
+
+
+def test_the_language_model_is_asked_for_what_rules_leave_open() -> None:
+    tokenizer = checkout() / ".tools" / "text_encoder" / "tokenizer.json"
+    if not tokenizer.is_file():
+        pytest.skip(f"no {tokenizer}: run `make setup`")
+    own = RewardSettings(llm_url="http://llm/v1", llm_model="m", tokenizer=tokenizer)
+    *here, judge = judges_of(own, InferenceClient(TritonSettings()), llm_client(own), RULES)
+    assert judge.criteria == ("truthfulness", "fairness", "ethical_guidance")
+    assert {criterion for one in here for criterion in one.criteria} == set(CRITERIA)
+    assert len({one.name for one in here}) == 5
 
 
 async def test_the_language_model_judges_what_nobody_else_does() -> None:

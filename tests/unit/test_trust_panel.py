@@ -3,10 +3,11 @@
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from llm_server import Exchange, LLMServer
 from test_experience import row as logged_row
@@ -19,8 +20,9 @@ from multimood.errors import ConfigurationError, NotFoundError
 from multimood.experience import SCHEMA
 from multimood.experience.table import encode
 from multimood.taxonomy import CRITERIA
-from multimood.trust.panel import pairs_of
+from multimood.trust.panel import Panel, as_json, compare_with_references, pairs_of
 from multimood.trust.replies import read_replies
+from multimood.trust.similarity import SimilarityScorer
 
 pytestmark = pytest.mark.unit
 
@@ -150,6 +152,25 @@ def test_the_log_is_read_with_its_dialogues(tmp_path: Path) -> None:
     assert [turn.text for turn in judged.case.dialogue] == [turn["text"] for turn in row["dialogue"]]
     assert judged.case.strategy == row["chosen"]
     assert judged.writer == (row["reply_model"] or "")
+
+
+async def test_replies_beside_their_references(tmp_path: Path) -> None:
+    async def embed(texts: Sequence[str]) -> np.ndarray:
+        return np.array([[1.0, text.count("exam"), text.count("hear")] for text in texts], np.float32)
+
+    rows = [
+        {"reply": "I hear you.", "reference": "I hear you."},
+        {"reply": "Oh."},
+        {"reply": "exam", "reference": "hear"},
+    ]
+    replies = read_replies(lines(tmp_path / "r.jsonl", *rows)).found
+    found = Panel([reply.id for reply in replies])
+    await compare_with_references(found, replies, SimilarityScorer(embed, ["I hear you.", "hear"]))
+    total = found.similarity["total"]
+    assert total[0] == pytest.approx(1.0)
+    assert np.isnan(total[1])
+    assert 0 < total[2] < 0.5
+    assert as_json(found, [], {})["scores"][1]["similarity"] == dict.fromkeys(("late", "sparse", "dense", "total"))
 
 
 def test_only_different_replies_to_one_dialogue_are_pairs(tmp_path: Path) -> None:
