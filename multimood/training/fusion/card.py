@@ -7,6 +7,7 @@ from string import Template
 from typing import Any, Final
 
 from multimood import assets
+from multimood.training.fusion.shape import Shape
 
 TEMPLATE: Final = "fusion_card.md"
 _HEADS: Final = ("what", "corpus", "n", "accuracy", "weighted F1", "macro F1", "majority: accuracy", "weighted F1")
@@ -18,6 +19,7 @@ def write_card(path: Path, metrics: Mapping[str, Any], seed: int) -> None:
     text = Template(files(assets).joinpath(TEMPLATE).read_text(encoding="utf-8")).substitute(
         digest=metrics["sha256"],
         seed=seed,
+        members=Shape().members,
         voice=metrics["voice"],
         face=metrics["face"],
         scores=_table(

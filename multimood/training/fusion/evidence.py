@@ -23,7 +23,7 @@ from multimood.training.heads import softmax
 from multimood.training.video.pictures import first_seen
 
 MOST: Final = 12_000
-"""So many moments of dialogues, drawn, are put beside voices and faces."""
+"""So often a moment of a dialogue, drawn, is put beside a voice and a face: each several times, beside others."""
 _VOICE, _FACE = MODALITIES.index("audio"), MODALITIES.index("video")
 
 
@@ -80,8 +80,8 @@ def gather(
     sentences: Mapping[str, Floats],
     seed: int,
 ) -> Evidence:
-    """All of it: `rows` are labelled moments, `sentences` the vectors of what is said in the voices."""
-    chosen = np.random.default_rng(seed).permutation(np.asarray(rows))[:MOST].tolist()
+    """All of it: `rows` are labelled moments that did not teach the network, `sentences` what is said in the voices."""
+    chosen = np.random.default_rng(seed).choice(np.asarray(rows), MOST).tolist()
     others = []
     for place in (_VOICE, _FACE):
         these = [one for one in shown if one.place == place]

@@ -17,7 +17,7 @@ from multimood.graphs.graph import Graph, Tensor
 from multimood.graphs.transformer import HIDDEN, gelu
 from multimood.history import MARKS, TURNS, WIDTH
 from multimood.taxonomy import EMOTIONS, ESCONV_STRATEGIES, MESC_STRATEGIES, MODALITIES, STAGES
-from multimood.training.fusion.parameters import DEPRESSION, SADNESS, Parameters
+from multimood.training.fusion.parameters import DEPRESSION, SADNESS, WORDS, Parameters
 from multimood.training.fusion.shape import QUERIES
 from multimood.training.heads import Network
 
@@ -187,12 +187,13 @@ class _Writer:
         return rows
 
     def _fused(self, context: Tensor) -> Tensor:
-        """parameters.Attention; the dialogue counts in every mask."""
+        """parameters.Attention: what the dialogue says, where voice or face are there together with them."""
         graph, attention = self.graph, self._learned.attention
         flags = graph.op("Cast", self._here, to=_FLOAT)
         # The mask's number: text + 2 audio + 4 video.
         mask = graph.op("ReduceSum", graph.op("Mul", flags, [1.0, 2.0, 4.0]), [1], keepdims=0)
         mask = graph.op("Cast", mask, to=_INT64)
+        others = graph.op("Unsqueeze", graph.op("Greater", mask, np.int64(WORDS)), [1])
         weights = graph.op("Gather", attention.weights, mask)
         total = graph.op("Gather", attention.offsets, mask)
         answer = graph.op("ReduceMean", self._answers, axes=[0], keepdims=0)
@@ -208,7 +209,7 @@ class _Writer:
             if place != _TEXT:
                 share = graph.op("Where", self._is_here(place), share, _ZERO)
             total = graph.op("Add", total, share)
-        return graph.op("Softmax", total, axis=-1)
+        return graph.op("Softmax", graph.op("Where", others, total, context), axis=-1)
 
     def _intensity(self) -> Tensor:
         """By the dialogue; where there are no words, by the voice as far as there is one."""

@@ -10,6 +10,8 @@ from multimood.training.heads import Floats, Network
 
 MASKS: Final = 1 << len(MODALITIES)
 """A mask is text + 2 audio + 4 video."""
+WORDS: Final = 1
+"""The mask in which words are all there is; in a greater one voice or face are there."""
 DEPRESSION: Final = EMOTIONS.index("depression")
 SADNESS: Final = EMOTIONS.index("sadness")
 
@@ -37,7 +39,7 @@ class Attention:
     The fused emotion of mask k is softmax(sum_m weight[k, m] 2 sigmoid(q . key_m) log p_m + offset[k]). Here log p_text
     is the dialogue network's, q [dim] = answer [d] @ query of its "feeling" (mean of the members), and
     key_m = log p_m [8] @ keys[m] + bias[m]. Sound and picture know no depression: what they say of sadness counts for
-    it, too.
+    it, too. Without voice and face the fused emotion is the dialogue network's: there is nothing to be weighed.
     """
 
     query: Floats

@@ -69,7 +69,7 @@ def train(
     others = [*evidence.voices(data, folders, voice, seed), *evidence.faces(data, places, seed, report)]
     report("how modalities combine")
     speaker = evidence.Speaker(network, degrees["emotion"])
-    labelled = np.flatnonzero(~moments.held & (moments.emotion >= 0)).tolist()
+    labelled = [place for place in parts.apart if moments.emotion[place] >= 0]
     sentences = dict(zip(spoken, vectors[len(texts) :], strict=True))
     shown = evidence.gather(speaker, lesson, labelled, others, sentences=sentences, seed=seed)
     parameters = Parameters(

@@ -24,7 +24,7 @@ PACES: Final = 3
 class Shape:
     """Of the network. `told`: the emotions whose shares the support heads are told."""
 
-    members: int = 3
+    members: int = 5
     width: int = 160
     layers: int = 2
     heads: int = 4
