@@ -1,0 +1,37 @@
+"""Importance weights: how much likelier the target policy takes what was taken. Pure."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from multimood.ope.log import Floats, Log, picked
+from multimood.ope.policy import Policy, target
+from multimood.ope.trajectories import Trajectories
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """Decisions with a target policy."""
+
+    log: Log
+    target: Floats
+    """[n, k]."""
+    weights: Floats
+    """[n]: target over behaviour probability of what was taken, clipped if that was asked for."""
+    clipped: float
+    """Share of the weights that was above the clip."""
+
+    @classmethod
+    def of(cls, log: Log, policy: Policy, clip: float | None = None) -> Self:
+        """Weigh. `clip` is the largest weight: less variance, and a bias towards the logged policy."""
+        distribution = target(policy, log)
+        weights = picked(distribution, log.chosen) / log.propensity
+        above = 0.0 if clip is None or not len(log) else float((weights > clip).mean())
+        return cls(log, distribution, weights if clip is None else np.minimum(weights, clip), above)
+
+
+def cumulative(weighed: Weighed, conversations: Trajectories) -> Floats:
+    """Products of the weights up to and with each turn [conversations, horizon]; after the end the last one stays."""
+    products: Floats = np.cumprod(conversations.table(weighed.weights, 1.0), axis=1)
+    return products
