@@ -14,7 +14,7 @@ from multimood.ope.regression import Moments
 from multimood.ope.trajectories import Trajectories
 from multimood.ope.weighing import Weighed
 
-REFITS: Final = 200
+REFITS: Final = 120
 
 
 @dataclass(frozen=True, slots=True)

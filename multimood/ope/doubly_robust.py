@@ -30,8 +30,10 @@ def doubly_robust(weighed: Weighed, predicted: Floats) -> Terms:
 
 
 def doubly_robust_conversations(weighed: Weighed, whole: Trajectories, predicted: Floats, discount: float) -> Terms:
-    """The same along conversations (Jiang and Li 2016, equation 10, written out): the mean over conversations of
-    sum_t discount^t (rho_t (r_t - Q(x_t, a_t)) + rho_(t-1) V(x_t)), rho_t the product of weights up to t."""
+    """The same along conversations (Jiang and Li 2016, equation 10, written out).
+
+    The mean of sum_t discount^t (rho_t (r_t - Q(x_t, a_t)) + rho_(t-1) V(x_t)), rho_t the product of weights up to t.
+    """
     log = weighed.log
     rho = cumulative(weighed, whole)
     before = np.hstack([np.ones((len(rho), 1)), rho[:, :-1]])

@@ -65,7 +65,9 @@ OF_CONVERSATIONS: Final[Mapping[str, Callable[[ConversationView], Answer]]] = Ma
 
 NAIVE: Final = frozenset({"mean", "return"})
 """What was earned, whatever the target: beside every estimate, so that one sees what correcting does."""
-_OF_PRODUCTS: Final = frozenset({"pdis", "wpdis", "sdr"})
+BY_REGRESSION: Final = frozenset({"dm", "dr", "fqe", "sdr"})
+PRODUCTS: Final = frozenset({"pdis", "wpdis", "sdr"})
+"""Those whose weights are products over the turns of a conversation."""
 
 
 def evaluate(log: Log, question: Question) -> Iterator[Estimate | Refusal]:
@@ -80,15 +82,28 @@ def evaluate(log: Log, question: Question) -> Iterator[Estimate | Refusal]:
         if name in OF_TURNS:
             support, missing, truth = turns.support, turns.missing, None if name in NAIVE else turns.truth
         else:
-            products = name in _OF_PRODUCTS
-            support = conversations.support_of_products if products else conversations.support_of_turns
+            support = conversations.support_of_products if name in PRODUCTS else conversations.support_of_turns
             missing, truth = conversations.missing, None
-        refusal = objection(name, support, question.limits, missing, naive=name in NAIVE)
+        refusal = objection(name, support, question.limits, missing, naive=name in NAIVE, products=name in PRODUCTS)
         if refusal is not None:
             yield refusal
             continue
         answer = OF_TURNS[name](turns) if name in OF_TURNS else OF_CONVERSATIONS[name](conversations)
-        yield Estimate(name, answer.value, *answer.interval(question.seed), support, truth)
+        estimate = Estimate(name, answer.value, *answer.interval(question.seed), support, truth)
+        possible = turns.possible if name in OF_TURNS else conversations.possible
+        yield (_unstable(estimate, possible) if name in BY_REGRESSION else None) or estimate
+
+
+def _unstable(estimate: Estimate, possible: tuple[float, float]) -> Refusal | None:
+    """A regression on too little data may say anything; what no policy could earn is no estimate."""
+    least, most = possible
+    if least <= estimate.value <= most and estimate.high - estimate.low <= most - least:
+        return None
+    message = (
+        f"the regression gives {estimate.value:.3g} ({estimate.low:.3g}..{estimate.high:.3g}), and with the rewards seen "
+        f"only {least:.3g}..{most:.3g} is possible: log more, or ask an estimator without a regression"
+    )
+    return Refusal(estimate.estimator, "unstable", message, estimate.support)
 
 
 def check(question: Question) -> None:

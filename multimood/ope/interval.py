@@ -32,7 +32,9 @@ class Terms:
     def of_turns(cls, numerator: Floats, denominator: Floats, conversation: Ints) -> Self:
         """Add the terms of turns [n] up by conversation."""
         unit = np.unique(conversation, return_inverse=True)[1]
-        return cls(np.bincount(unit, numerator)[:, None], np.bincount(unit, denominator)[:, None])
+        top: Floats = np.bincount(unit, numerator).astype(float)
+        bottom: Floats = np.bincount(unit, denominator).astype(float)
+        return cls(top[:, None], bottom[:, None])
 
     @property
     def value(self) -> float:

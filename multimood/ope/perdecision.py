@@ -18,8 +18,10 @@ def mean_return(weighed: Weighed, whole: Trajectories, discount: float) -> Terms
 
 
 def per_decision(weighed: Weighed, whole: Trajectories, discount: float) -> Terms:
-    """The mean of sum_t discount^t rho_t r_t (Precup et al. 2000, section 4): a reward is weighed by the turns up to it,
-    not by those after it."""
+    """The mean of sum_t discount^t rho_t r_t (Precup et al. 2000, section 4).
+
+    A reward is weighed by the turns up to it, not by those after it.
+    """
     discounted = whole.table(weighed.log.rewards, 0.0) * discount ** np.arange(whole.horizon)
     earned = (cumulative(weighed, whole) * discounted).sum(axis=1)
     return Terms(earned[:, None], np.ones((len(earned), 1)))

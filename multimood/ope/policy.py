@@ -96,7 +96,8 @@ class Greedy:
     def probabilities(self, turns: Turns) -> Floats:
         """[n, k]."""
         best = np.where(turns.eligible, turns.behaviour, -1.0).argmax(axis=1)
-        return np.eye(len(turns.actions))[best]
+        only: Floats = np.eye(len(turns.actions))[best]
+        return only
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """Regression of returns on context and action, kept as sums so that resampling never reads a turn twice. Pure.
 
-Q(x, a) = theta . phi(x, a) with phi(x, a) = [b(x), 1{a=1} b(x), ..., 1{a=k} b(x)]: what all actions share, and how each
-differs. Only the differences are penalised (ridge), so an action that was seldom taken is thought to be like the
-others. Everything that a fit needs is a sum over turns; the sums are kept for blocks of conversations. A resample, a
-fold of a cross-fit, a log of any length: all are weighted sums of blocks.
+Q(x, a) = theta . phi(x, a) with phi(x, a) = [b(x), 1{a=1} c(x), ..., 1{a=k} c(x)]: what all actions share, and how each
+differs; c(x) is the context, b(x) the same with squares. All but the common mean is penalised (ridge), so an action
+that was seldom taken is thought to be like the others. Everything that a fit needs is a sum over turns; the sums are kept
+for blocks of conversations. A resample, a fold of a cross-fit, a log of any length: all are weighted sums of blocks.
 """
 
 from dataclasses import dataclass
@@ -19,18 +19,23 @@ MANY: Final = 400
 """Coefficients above which there are fewer blocks: memory grows with blocks times coefficients squared."""
 WIDEST: Final = 40
 """Wider contexts are seen through so many principal components."""
-PENALTY: Final = 1.0
+PENALTY: Final = 3.0
 _TINY: Final = 1e-6
 _AT_ONCE: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """b(x): 1 and the context's standardised columns that vary, or their principal components if they are many."""
+    """c(x): 1 and the context's standardised columns that vary, or their principal components if they are many.
+
+    b(x): the same and the squares of those columns that have more than two values.
+    """
 
     mean: Floats
     turn: Floats
-    """[d, q - 1]."""
+    """[d, o - 1]."""
+    squared: Ints
+    """Which columns of c(x) are squared."""
 
     @classmethod
     def of(cls, contexts: Floats) -> Self:
@@ -44,17 +49,30 @@ class Basis:
             largest = np.linalg.eigh(scaled.T @ scaled / len(scaled))
             keep = slice(len(vary) - WIDEST, None)
             turn = turn @ (largest.eigenvectors[:, keep] / np.sqrt(np.maximum(largest.eigenvalues[keep], _TINY)))
-        return cls(mean, turn)
+        columns = (contexts - mean) @ turn
+        many = [len(np.unique(np.round(column, 6))) > 2 for column in columns.T]  # noqa: PLR2004 - 0 and 1
+        return cls(mean, turn, 1 + np.flatnonzero(many))
+
+    @property
+    def own(self) -> int:
+        """o, the width of c(x)."""
+        return int(self.turn.shape[1]) + 1
+
+    @property
+    def shared(self) -> int:
+        """q, the width of b(x)."""
+        return self.own + len(self.squared)
 
     def __call__(self, contexts: Floats) -> Floats:
-        """[n, q]."""
-        return np.hstack([np.ones((len(contexts), 1)), (contexts - self.mean) @ self.turn])
+        """b(x) [n, q], its first columns c(x)."""
+        linear = np.hstack([np.ones((len(contexts), 1)), (contexts - self.mean) @ self.turn])
+        return np.hstack([linear, linear[:, self.squared] ** 2 - 1])
 
-
-def expected(basis: Floats, distribution: Floats) -> Floats:
-    """E phi(x, a) over a distribution [n, k] of actions: [n, (k + 1) q]."""
-    each = distribution[:, :, None] * basis[:, None, :]
-    return np.hstack([basis, each.reshape(len(basis), -1)])
+    def expected(self, contexts: Floats, distribution: Floats) -> Floats:
+        """E phi(x, a) over a distribution [n, k] of actions: [n, p] with p = q + k o."""
+        seen = self(contexts)
+        each = distribution[:, :, None] * seen[:, None, : self.own]
+        return np.hstack([seen, each.reshape(len(seen), -1)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +86,9 @@ class Moments:
     reward: Floats
     """[g, p]: phi(x, a) r."""
     following: Floats | None
-    """[g, p, p]: phi(x, a) times E phi(x', a') of the next turn under the target; 0 after the last. None: no horizon."""
+    """[g, p, p]: phi(x, a) times E phi(x', a') of the next turn under the target, 0 after the last.
+
+    None: there is no horizon."""
     asked: Floats
     """[g, p]: E phi(x, a) under the target in the turns whose value is asked for."""
     count: Floats
@@ -80,10 +100,13 @@ class Moments:
     def of(
         cls, log: Log, target: Floats, asked: Floats | None = None, following: Ints | None = None, seed: int = 0
     ) -> Self:
-        """Add up. `asked` [n] weighs the turns whose value is asked for (None: all of them, once); `following` [n] is
-        each turn's next row, or -1."""
+        """Add up.
+
+        `asked` [n] weighs the turns whose value is asked for (None: all of them, once); `following` [n] is each turn's
+        next row, or -1.
+        """
         basis = Basis.of(log.contexts)
-        size = (len(log.actions) + 1) * (basis.turn.shape[1] + 1)
+        size = basis.shared + len(log.actions) * basis.own
         conversation = np.unique(log.conversation, return_inverse=True)[1]
         many = int(conversation.max()) + 1
         blocks = min(BLOCKS if size <= MANY else BLOCKS_OF_MANY, many)
@@ -93,14 +116,16 @@ class Moments:
         asking = np.ones(len(log)) if asked is None else asked
         for number in range(blocks):
             rows = np.flatnonzero(block == number)
-            seen = basis(log.contexts[rows])
-            taken = expected(seen, np.eye(len(log.actions))[log.chosen[rows]])
+            taken = basis.expected(log.contexts[rows], np.eye(len(log.actions))[log.chosen[rows]])
             gram[number], reward[number] = taken.T @ taken, taken.T @ log.rewards[rows]
-            wanted[number], count[number] = asking[rows] @ expected(seen, target[rows]), asking[rows].sum()
+            wanted[number], count[number] = (
+                asking[rows] @ basis.expected(log.contexts[rows], target[rows]),
+                asking[rows].sum(),
+            )
             if following is not None:
                 goes_on = following[rows] >= 0
                 after = following[rows][goes_on]
-                later[number] = taken[goes_on].T @ expected(basis(log.contexts[after]), target[after])
+                later[number] = taken[goes_on].T @ basis.expected(log.contexts[after], target[after])
         return cls(basis, len(log.actions), gram, reward, None if following is None else later, wanted, count, block)
 
     def fit(self, weights: Floats, discount: float = 1.0) -> Floats:
@@ -110,7 +135,8 @@ class Moments:
         is linear: Q regresses r + discount E Q(x', a') on phi(x, a). One linear system has it at once (LSTD-Q,
         Lagoudakis and Parr 2003).
         """
-        return self._solve(weights[None], discount)[0]
+        solved: Floats = self._solve(weights[None], discount)[0]
+        return solved
 
     def values(self, draws: Floats, discount: float = 1.0) -> Floats:
         """[b]: for each of `draws` [b, g] the mean of E Q(x, a) under the target over the turns asked for."""
@@ -121,10 +147,9 @@ class Moments:
 
     def _solve(self, draws: Floats, discount: float) -> Floats:
         """[b, p]: the coefficients of each of `draws` [b, g]."""
-        size = self.reward.shape[1]
-        penalty = np.full(size, PENALTY)
-        penalty[: size // (self.actions + 1)] = _TINY
-        system = _weighted(draws, self.gram) + np.diag(penalty)
+        penalty = np.full(self.reward.shape[1], PENALTY)
+        penalty[0] = _TINY
+        system: Floats = _weighted(draws, self.gram) + np.diag(penalty)
         if self.following is not None:
             system -= discount * _weighted(draws, self.following)
         solved: Floats = np.linalg.solve(system, (draws @ self.reward)[:, :, None])[:, :, 0]
@@ -132,9 +157,10 @@ class Moments:
 
     def predict(self, theta: Floats, contexts: Floats) -> Floats:
         """Q(x, a) of every action: [n, k]."""
-        seen = self.basis(contexts)
-        table = theta.reshape(self.actions + 1, -1)
-        return seen @ (table[:1] + table[1:]).T
+        seen, shared = self.basis(contexts), self.basis.shared
+        table = theta[shared:].reshape(self.actions, self.basis.own)
+        predicted: Floats = (seen @ theta[:shared])[:, None] + seen[:, : self.basis.own] @ table.T
+        return predicted
 
 
 def _weighted(draws: Floats, tables: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Whether a log can answer at all: effective sample size, largest weight, and where the target goes and nobody went. Pure."""
+"""Whether a log can answer: effective sample size, largest weight, and where the target goes and nobody went. Pure."""
 
 from dataclasses import dataclass
 from typing import Final, Literal, Self
@@ -7,7 +7,7 @@ import numpy as np
 
 from multimood.ope.log import Bools, Floats
 
-Reason = Literal["too_few", "no_reward", "unsupported", "small_ess", "one_weight"]
+Reason = Literal["too_few", "no_reward", "unsupported", "small_ess", "one_weight", "unstable"]
 
 RARE: Final = 0.005
 """A behaviour probability below which an action counts as one that was never tried: weights would be over 200."""
@@ -20,9 +20,13 @@ class Limits:
     least_turns: int = 100
     least_conversations: int = 30
     least_ess: float = 50.0
-    """Effective sample size: turns, or conversations where weights are products over turns."""
+    """Effective sample size, of turns."""
     least_ess_share: float = 0.01
     """The same, of what there is."""
+    least_ess_of_products: float = 100.0
+    """The same where weights are products over turns, of conversations: the large ones are rarely in a log at all, and
+    without them the effective size looks better than it is."""
+    least_ess_share_of_products: float = 0.1
     most_unsupported: float = 0.01
     """Of the target's probability: on actions with a behaviour probability below `RARE`. With rewards of 0..1 it is
     also how far such actions can put an estimate off."""
@@ -46,7 +50,7 @@ class Support:
 
     @classmethod
     def of(
-        cls, weights: Floats, target: Floats, behaviour: Floats, eligible: Bools, conversations: int,
+        cls, weights: Floats, target: Floats, behaviour: Floats, *, eligible: Bools, conversations: int,
         clipped: float = 0.0,
     ) -> Self:  # fmt: skip
         """`weights` [m] of turns or of conversations; the others [n, k] of turns."""
@@ -82,12 +86,21 @@ class Refusal:
 
 
 def objection(
-    estimator: str, support: Support, limits: Limits, rewards_missing: int, *, naive: bool = False
+    estimator: str,
+    support: Support,
+    limits: Limits,
+    rewards_missing: int,
+    *,
+    naive: bool = False,
+    products: bool = False,
 ) -> Refusal | None:
-    """Why an estimator must not answer, or None. `rewards_missing`: decisions without one; `naive`: it corrects nothing."""
+    """Why an estimator must not answer, or None.
+
+    `rewards_missing`: decisions without one; `naive`: it corrects nothing; `products`: its weights are products.
+    """
     found = _thin(support, limits, rewards_missing)
     if found is None and not naive:
-        found = _unsupported(support, limits) or _uneven(support, limits)
+        found = _unsupported(support, limits) or _uneven(support, limits, products=products)
     return None if found is None else Refusal(estimator, *found, support)
 
 
@@ -111,11 +124,13 @@ def _unsupported(support: Support, limits: Limits) -> tuple[Reason, str] | None:
     return None
 
 
-def _uneven(support: Support, limits: Limits) -> tuple[Reason, str] | None:
-    if support.ess < limits.least_ess or support.ess_share < limits.least_ess_share:
+def _uneven(support: Support, limits: Limits, *, products: bool) -> tuple[Reason, str] | None:
+    least = limits.least_ess_of_products if products else limits.least_ess
+    least_share = limits.least_ess_share_of_products if products else limits.least_ess_share
+    if support.ess < least or support.ess_share < least_share:
         return "small_ess", (
-            f"effective sample size {support.ess:.1f} ({support.ess_share:.1%}); at least {limits.least_ess:g} and "
-            f"{limits.least_ess_share:.1%} are needed: log more, or ask for a policy nearer to the logged one (--keep)"
+            f"effective sample size {support.ess:.1f} ({support.ess_share:.1%}); at least {least:g} and "
+            f"{least_share:.0%} are needed: log more, or ask for a policy nearer to the logged one (--keep)"
         )
     if support.largest_share > limits.largest_share:
         return "one_weight", (

@@ -28,7 +28,8 @@ class Trajectories:
     @property
     def first(self) -> Bools:
         """[n]: the first turns."""
-        return self.log.step == 0
+        begins: Bools = self.log.step == 0
+        return begins
 
     @property
     def following(self) -> Ints:
@@ -68,14 +69,15 @@ def trajectories(log: Log, horizon: int | None = None) -> Trajectories:
         bad |= late
     kept = log.take(~bad)
     number = np.unique(kept.conversation, return_inverse=True)[1].astype(np.int64)
-    whole = replace(kept, conversation=number, rewards=np.nan_to_num(kept.rewards, nan=0.0))
+    rewards = np.nan_to_num(kept.rewards, nan=0.0)
+    final = replace(kept, conversation=number, rewards=rewards)
     longest = int(kept.step.max()) + 1 if len(kept) else 0
-    return Trajectories(
-        whole, int(number.max()) + 1 if len(kept) else 0, longest, {k: v for k, v in reasons.items() if v}
-    )
+    many = int(number.max()) + 1 if len(kept) else 0
+    return Trajectories(final, many, longest, {reason: count for reason, count in reasons.items() if count})
 
 
 def _forced(log: Log) -> Bools:
     if FORCED not in log.actions:
         return np.zeros(len(log), bool)
-    return log.chosen == log.actions.index(FORCED)
+    found: Bools = log.chosen == log.actions.index(FORCED)
+    return found

@@ -1,4 +1,4 @@
-"""A log with a target policy, seen turn by turn or conversation by conversation: what the estimators are given. Pure."""
+"""A log with a target policy, seen turn by turn or conversation by conversation: what estimators are given. Pure."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -48,6 +48,11 @@ class TurnView:
         return _support(self.weighed, self.weighed.weights, self.log.conversations)
 
     @property
+    def possible(self) -> tuple[float, float]:
+        """Between what any policy's value lies, with rewards as they were seen."""
+        return float(self.log.rewards.min(initial=np.inf)), float(self.log.rewards.max(initial=-np.inf))
+
+    @property
     def truth(self) -> float | None:
         """What the target is worth in these very turns, if a simulator told."""
         if self.log.oracle is None or not len(self.log):
@@ -76,6 +81,13 @@ class ConversationView:
         """The turns with their weights."""
         return Weighed.of(self.whole.log, self.question.policy, self.question.clip)
 
+    @property
+    def possible(self) -> tuple[float, float]:
+        """Between what any policy's value lies, with rewards as they were seen and conversations of any length."""
+        turns = float((self.question.discount ** np.arange(self.whole.horizon)).sum())
+        rewards = self.whole.log.rewards
+        return turns * float(rewards.min(initial=0.0)), turns * float(rewards.max(initial=0.0))
+
     @cached_property
     def support_of_turns(self) -> Support:
         """What counts for whoever weighs single turns."""
@@ -98,4 +110,7 @@ class ConversationView:
 
 def _support(weighed: Weighed, weights: Floats, conversations: int) -> Support:
     log = weighed.log
-    return Support.of(weights, weighed.target, log.behaviour, log.eligible, conversations, weighed.clipped)
+    return Support.of(
+        weights, weighed.target, log.behaviour,
+        eligible=log.eligible, conversations=conversations, clipped=weighed.clipped,
+    )  # fmt: skip

@@ -26,7 +26,7 @@ class Weighed:
     def of(cls, log: Log, policy: Policy, clip: float | None = None) -> Self:
         """Weigh. `clip` is the largest weight: less variance, and a bias towards the logged policy."""
         distribution = target(policy, log)
-        weights = picked(distribution, log.chosen) / log.propensity
+        weights: Floats = picked(distribution, log.chosen) / log.propensity
         above = 0.0 if clip is None or not len(log) else float((weights > clip).mean())
         return cls(log, distribution, weights if clip is None else np.minimum(weights, clip), above)
 

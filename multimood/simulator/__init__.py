@@ -1,7 +1,7 @@
 """Seekers whose hidden state is known: what a policy is really worth, to measure estimators and learners against.
 
-In memory (`converse`), or as a platform in front of a gateway (`multimood simulate`). docs/ope.md says what is in it and
-what is not: it is no model of people.
+In memory (`converse`), or as a platform in front of a gateway (`multimood simulate`). docs/ope.md says what is in it
+and what is not: it is no model of people.
 """
 
 from multimood.simulator.behaviour import by_the_book

@@ -26,7 +26,7 @@ def actions(taxonomy: Taxonomy) -> tuple[str, ...]:
 
 
 def eligible(names: tuple[str, ...], step: int, forced: Bools) -> Bools:
-    """[n, k], as the strategist's rules have it: no advice in the first turn; nothing but `FORCED` where it is forced."""
+    """[n, k], by the strategist's rules: no advice in the first turn, nothing but `FORCED` where it is forced."""
     free = np.array([name != FORCED and (step > 0 or name not in ADVICE) for name in names])
     return np.where(forced[:, None], np.array([name == FORCED for name in names]), free)
 

@@ -17,8 +17,10 @@ from multimood.taxonomy import EMOTIONS
 
 CRISIS: Final = 0.93
 """Distress above which the sentinel is taken to step in."""
+_WRITE: Final = 0.5
+_UNSEEN: Final = 0.83
 _NOISE: Final = 0.03
-_EMOTION_NOISE: Final = 0.2
+_EMOTION_NOISE: Final = 0.1
 _MAIN: Final = np.array([EMOTIONS.index(profile.emotion) for profile in PROFILES])
 _ANGER, _NEUTRAL, _JOY = (EMOTIONS.index(name) for name in ("anger", "neutral", "joy"))
 _STAGE_ENDS: Final = (0.4, 0.65)
@@ -37,7 +39,7 @@ class Setting:
     def draw(cls, count: int, rng: np.random.Generator) -> Self:
         """New ones: half write only, a third speak, the rest are seen too."""
         channel = rng.random(count)
-        return cls(channel > 0.5, channel > 0.83, rng.choice(len(LOCALES), count, p=[0.7, 0.2, 0.1]))
+        return cls(channel > _WRITE, channel > _UNSEEN, rng.choice(len(LOCALES), count, p=[0.7, 0.2, 0.1]))
 
     def take(self, which: object) -> Self:
         """Some of them."""
@@ -71,8 +73,8 @@ class Perceived:
         scores = _EMOTION_NOISE * noise[:, 3:] - 1
         scores[np.arange(count), _MAIN[seekers.profile]] += 3 * seekers.distress
         scores[:, _ANGER] += 3 * seekers.resistance
-        scores[:, _JOY] += 2 * seekers.alliance
-        scores[:, _NEUTRAL] += 2 * (1 - seekers.distress)
+        scores[:, _JOY] += 4 * seekers.alliance
+        scores[:, _NEUTRAL] += 4 * seekers.readiness
         shares = np.exp(scores)
         return cls(
             emotion=shares / shares.sum(axis=1, keepdims=True),

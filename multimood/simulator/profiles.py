@@ -1,4 +1,4 @@
-"""Who the simulated seekers are: profiles, which decide how they take support, and roles, which decide what they talk about.
+"""Who the simulated seekers are: profiles decide how they take support, roles what they talk about.
 
 All of it is made up. Profiles are of the kinds that supporters tell of; no person and no corpus stands behind them.
 """

@@ -1,12 +1,16 @@
-"""Simulated turns as rows of the experience log, the same columns as the real pipeline's; nothing in them is hidden state."""
+"""Simulated turns as rows of the experience log, with the real pipeline's columns and nothing of the hidden state."""
 
 import uuid
 from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from multimood.experience.schema import COLUMNS, VERSION, Row
+from multimood.experience.naming import EXPERIENCE, FEEDBACK
+from multimood.experience.schema import COLUMNS, FEEDBACK_COLUMNS, FEEDBACK_SCHEMA, SCHEMA, VERSION, Row
+from multimood.experience.table import encode
 from multimood.ope.contexts import STRATEGIES
 from multimood.ope.log import picked
 from multimood.simulator.environment import Turn
@@ -17,6 +21,7 @@ TENANT: Final = "simulator"
 POLICY_VERSION: Final = "simulator;by the book"
 _NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "multimood:simulator")
 _EMPTY: Final[Row] = {column.name: None for column in COLUMNS}
+_NO_FEEDBACK: Final[Row] = {column.name: None for column in FEEDBACK_COLUMNS}
 _RISK: Final = (0.5, 0.7)
 
 
@@ -87,3 +92,32 @@ def _eligible(turn: Turn, number: int) -> list[dict[str, Any]]:
         {"label": turn.actions[place], "p": float(turn.behaviour[number, place])}
         for place in np.flatnonzero(turn.eligible[number])
     ]
+
+
+def save(found: Iterable[Row], folder: Path, rows_a_file: int) -> int:
+    """Write rows as the log's files, feedback beside them, a few thousand in memory at a time; gives how many."""
+    written = 0
+    for part, some in enumerate(_some(found, rows_a_file)):
+        given = [_feedback(row, written + number) for number, row in enumerate(some)]
+        for prefix, stem, table, schema in (
+            (EXPERIENCE, "reply", some, SCHEMA),
+            (FEEDBACK, "feedback", given, FEEDBACK_SCHEMA),
+        ):
+            file = folder / prefix / f"{stem}-0-{part}.parquet"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(encode(table, schema))
+        written += len(some)
+    return written
+
+
+def _some(found: Iterable[Row], most: int) -> Iterator[list[Row]]:
+    iterator = iter(found)
+    while some := list(islice(iterator, most)):
+        yield some
+
+
+def _feedback(row: Row, offset: int) -> Row:
+    about = {name: row[name] for name in ("schema_version", "tenant", "conversation_id", "utterance_id")}
+    own = {"feedback_id": row["row_id"], "source": TENANT, "feedback_offset": offset}
+    given: Row = row["feedback"][0]
+    return _NO_FEEDBACK | about | own | given

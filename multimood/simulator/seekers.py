@@ -77,20 +77,23 @@ class Seekers:
 
     def respond(self, effects: Floats, rng: np.random.Generator) -> tuple[Self, Floats]:
         """The seekers after what was done to each (`effects` [n, 6]), and their rewards [n]."""
-        noise = NOISE * rng.standard_normal((3, len(self)))
+        after = self.moved(effects, NOISE * rng.standard_normal((3, len(self))))
+        return after, rewards(self.distress - after.distress)
+
+    def moved(self, effects: Floats, noise: Floats) -> Self:
+        """The seekers after what was done to each; `noise` [3, n] is that of relief, alliance and readiness."""
         relief, heard, ready, push, bond, opens = effects.T
-        moved = (0.4 + 0.6 * self.distress) * (
+        relieved = (0.4 + 0.6 * self.distress) * (
             relief + heard * self.alliance + ready * (self.readiness - 0.5) - push * self.resistance
         )
-        distress = np.clip(self.distress - np.clip(moved + noise[0], -MOST_CHANGE, MOST_CHANGE), 0, 1)
         grown = bond * (1 - self.alliance) - 0.5 * push * self.resistance
-        after = replace(
+        opened = opens * self.openness * (1 - self.readiness)
+        return replace(
             self,
-            distress=distress,
+            distress=np.clip(self.distress - np.clip(relieved + noise[0], -MOST_CHANGE, MOST_CHANGE), 0, 1),
             alliance=np.clip(self.alliance + grown + noise[1], 0, 1),
-            readiness=np.clip(self.readiness + opens * self.openness * (1 - self.readiness) + noise[2], 0, 1),
+            readiness=np.clip(self.readiness + opened + noise[2], 0, 1),
         )
-        return after, rewards(self.distress - distress)
 
     def leaving(self) -> Floats:
         """[n]: probability that the conversation ends here."""
