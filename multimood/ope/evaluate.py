@@ -65,6 +65,7 @@ OF_CONVERSATIONS: Final[Mapping[str, Callable[[ConversationView], Answer]]] = Ma
 
 NAIVE: Final = frozenset({"mean", "return"})
 """What was earned, whatever the target: beside every estimate, so that one sees what correcting does."""
+ROUNDING: Final = 1e-6
 BY_REGRESSION: Final = frozenset({"dm", "dr", "fqe", "sdr"})
 PRODUCTS: Final = frozenset({"pdis", "wpdis", "sdr"})
 """Those whose weights are products over the turns of a conversation."""
@@ -97,10 +98,11 @@ def evaluate(log: Log, question: Question) -> Iterator[Estimate | Refusal]:
 def _unstable(estimate: Estimate, possible: tuple[float, float]) -> Refusal | None:
     """A regression on too little data may say anything; what no policy could earn is no estimate."""
     least, most = possible
-    if least <= estimate.value <= most and estimate.high - estimate.low <= most - least:
+    slack = ROUNDING * max(1.0, abs(least), abs(most))
+    if least - slack <= estimate.value <= most + slack and estimate.high - estimate.low <= most - least + slack:
         return None
     message = (
-        f"the regression gives {estimate.value:.3g} ({estimate.low:.3g}..{estimate.high:.3g}), and with the rewards seen "
+        f"the regression gives {estimate.value:.3g} ({estimate.low:.3g}..{estimate.high:.3g}); with the rewards seen, "
         f"only {least:.3g}..{most:.3g} is possible: log more, or ask an estimator without a regression"
     )
     return Refusal(estimate.estimator, "unstable", message, estimate.support)

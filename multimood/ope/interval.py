@@ -45,7 +45,7 @@ class Terms:
         """95 % bootstrap interval, bias-corrected and accelerated (Efron 1987): few large weights skew estimates."""
         gathered = self._gathered(seed)
         data = (*gathered.numerator.T, *gathered.denominator.T)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)
             found = stats.bootstrap(
                 data, _ratio, paired=True, vectorized=True, n_resamples=RESAMPLES, batch=100,

@@ -159,7 +159,7 @@ def _offered(row: Row) -> tuple[Mapping[str, float], str]:
     possible = all(p >= 0 for p in offered.values()) and len(offered) == len(row["strategy"] or ())
     if not possible or abs(sum(offered.values()) - 1) > SUM_TOLERANCE or not offered.get(row["chosen"], 0) > 0:
         return {}, "no_propensity"
-    if abs(offered[row["chosen"]] - _finite(row["propensity"])) > SUM_TOLERANCE:
+    if not abs(offered[row["chosen"]] - _finite(row["propensity"])) <= SUM_TOLERANCE:  # NaN differs, too
         return {}, "propensity_differs"
     return offered, "" if row["fit_for_ope"] else row["unfit_reason"] or "unfit"
 

@@ -2,8 +2,8 @@
 
 Q(x, a) = theta . phi(x, a) with phi(x, a) = [b(x), 1{a=1} c(x), ..., 1{a=k} c(x)]: what all actions share, and how each
 differs; c(x) is the context, b(x) the same with squares. All but the common mean is penalised (ridge), so an action
-that was seldom taken is thought to be like the others. Everything that a fit needs is a sum over turns; the sums are kept
-for blocks of conversations. A resample, a fold of a cross-fit, a log of any length: all are weighted sums of blocks.
+that was seldom taken is thought to be like the others. Everything that a fit needs is a sum over turns; the sums are
+kept for blocks of conversations. A resample, a fold of a cross-fit, a log of any length: each is a weighted sum.
 """
 
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ class Basis:
         """E phi(x, a) over a distribution [n, k] of actions: [n, p] with p = q + k o."""
         seen = self(contexts)
         each = distribution[:, :, None] * seen[:, None, : self.own]
-        return np.hstack([seen, each.reshape(len(seen), -1)])
+        return np.hstack([seen, each.reshape(len(seen), distribution.shape[1] * self.own)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,8 @@ _FEELING: Final = {
     ),
     "depression": (
         "I am a little flat these days.",
-        "Everything feels heavy and I have no energy for anything.",
-        "I feel empty and worn out, nothing reaches me any more.",
+        "I am tired and slow, and I put everything off.",
+        "I am flat from morning to evening and nothing is any fun.",
     ),
     "fear": (
         "I worry about it now and then.",
@@ -88,7 +88,7 @@ _STANCE: Final[dict[Manner, tuple[str, str, str]]] = {
         "That is useful, let us go on like this.",
     ),
     "tired": (
-        "I hardly have the strength to write this.",
+        "I am slow today, sorry.",
         "I am trying, even if it does not look like it.",
         "It is good that somebody asks.",
     ),
