@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy import stats
 
 from multimood.ope.interval import CONFIDENCE
 from multimood.ope.regression import Moments
@@ -30,12 +31,18 @@ class Fitted:
         return float(self.moments.values(np.ones((1, len(self.moments.count))), self.discount)[0])
 
     def interval(self, seed: int = 0) -> tuple[float, float]:
-        """95 % percentile interval over resampled blocks of conversations, each fitted anew."""
+        """95 % interval: a t interval with the standard error of fits on resampled blocks of conversations.
+
+        There are few blocks, so the standard error is uncertain itself: hence t, and the factor g / (g - 1).
+        """
         blocks = len(self.moments.count)
+        if blocks < 2:  # noqa: PLR2004 - nothing to compare with
+            return -np.inf, np.inf
         draws = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), REFITS).astype(float)
         values = self.moments.values(draws, self.discount)
-        low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-        return float(low), float(high)
+        error = float(values.std(ddof=1)) * np.sqrt(blocks / (blocks - 1))
+        reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, blocks - 1)) * error
+        return self.value - reach, self.value + reach
 
 
 def direct(weighed: Weighed, seed: int = 0) -> Fitted:

@@ -149,11 +149,10 @@ class Moments:
         """[b, p]: the coefficients of each of `draws` [b, g]."""
         penalty = np.full(self.reward.shape[1], PENALTY)
         penalty[0] = _TINY
-        system: Floats = _weighted(draws, self.gram) + np.diag(penalty)
+        system: Floats = np.add(_weighted(draws, self.gram), np.diag(penalty))
         if self.following is not None:
             system -= discount * _weighted(draws, self.following)
-        solved: Floats = np.linalg.solve(system, (draws @ self.reward)[:, :, None])[:, :, 0]
-        return solved
+        return np.asarray(np.linalg.solve(system, (draws @ self.reward)[:, :, None])[:, :, 0], np.float64)
 
     def predict(self, theta: Floats, contexts: Floats) -> Floats:
         """Q(x, a) of every action: [n, k]."""

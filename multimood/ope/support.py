@@ -24,8 +24,7 @@ class Limits:
     least_ess_share: float = 0.01
     """The same, of what there is."""
     least_ess_of_products: float = 100.0
-    """The same where weights are products over turns, of conversations: the large ones are rarely in a log at all, and
-    without them the effective size looks better than it is."""
+    """The same where weights are products over turns, of conversations (`weighing.expected_size`)."""
     least_ess_share_of_products: float = 0.1
     most_unsupported: float = 0.01
     """Of the target's probability: on actions with a behaviour probability below `RARE`. With rewards of 0..1 it is

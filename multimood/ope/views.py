@@ -1,6 +1,6 @@
 """A log with a target policy, seen turn by turn or conversation by conversation: what estimators are given. Pure."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +11,7 @@ from multimood.ope.policy import Policy
 from multimood.ope.regression import Moments
 from multimood.ope.support import Limits, Support
 from multimood.ope.trajectories import Trajectories, trajectories
-from multimood.ope.weighing import Weighed, cumulative
+from multimood.ope.weighing import Weighed, cumulative, expected_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,16 @@ class ConversationView:
 
     @cached_property
     def support_of_products(self) -> Support:
-        """What counts for whoever weighs by products over turns: their effective size at the end of conversations."""
-        products = cumulative(self.weighed, self.whole)[:, -1] if self.whole.conversations else np.zeros(0)
-        return _support(self.weighed, products, self.whole.conversations)
+        """What counts for whoever weighs by products over turns.
+
+        The effective size at the end of conversations, as it was drawn or as it should be, whichever is smaller.
+        """
+        whole = self.whole
+        if not whole.conversations:
+            return _support(self.weighed, np.zeros(0), 0)
+        drawn = _support(self.weighed, cumulative(self.weighed, whole)[:, -1], whole.conversations)
+        size = min(drawn.ess, expected_size(self.weighed, whole))
+        return replace(drawn, ess=size, ess_share=size / whole.conversations)
 
     @cached_property
     def predicted(self) -> Floats:

@@ -29,7 +29,9 @@ SOURCE: Final = "simulator"
 class Gateway(Protocol):
     """What is used of `multimood.client.Client`."""
 
-    def converse(self, turn: TurnInput, *, timeout_s: float = 120.0) -> AsyncIterator[gw.ConverseResponse]:
+    def converse(
+        self, turn: TurnInput, *, wait_for_trust: bool = False, timeout_s: float = 120.0
+    ) -> AsyncIterator[gw.ConverseResponse]:
         """Send a turn and yield what becomes of it."""
 
     async def send_feedback(
@@ -141,7 +143,8 @@ class UnansweredError(MultimoodError):
 async def _answered(gateway: Gateway, turn: TurnInput, timeout_s: float) -> str:
     """Send a turn; gives the strategy of its reply. Raises UnansweredError, and what the client raises."""
     chosen, reply = "", None
-    async for response in gateway.converse(turn, timeout_s=timeout_s):
+    # With the trust score the utterance is known to be logged; feedback before that waits for minutes.
+    async for response in gateway.converse(turn, wait_for_trust=True, timeout_s=timeout_s):
         part = response.WhichOneof("part")
         if part == "decision":
             chosen = response.decision.chosen

@@ -14,8 +14,10 @@ from multimood.local.stack import Stack
 from multimood.ope import Estimate, Limits, Question, Uniform, evaluate, read
 from multimood.simulator.platform import Plan, Told, talk
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
 
+FEEDBACK_S = 180
+"""Feedback that outran the trust score waits for two minutes (services/reward/settings.py)."""
 ANY = Limits(least_turns=1, least_conversations=2, least_ess=1)
 """A few conversations are too few for anybody but a test."""
 
@@ -31,7 +33,7 @@ def test_the_log_of_simulated_seekers_is_fit_and_has_their_feedback(stack: Stack
     told = asyncio.run(simulated(stack))
     fetch_experience(stack.s3, [one.utterance_id for one in told], tmp_path)
     ids = {one.utterance_id: one for one in told}
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + FEEDBACK_S
     with Bucket(stack.s3) as bucket:
         while True:
             found = [row for row in rows(bucket, feedback=True) if row["utterance_id"] in ids]

@@ -25,7 +25,9 @@ class Gateway:
     turns: list[TurnInput] = field(default_factory=list)
     feedback: list[tuple[str, float, float, str]] = field(default_factory=list)
 
-    async def converse(self, turn: TurnInput, *, timeout_s: float = 120.0) -> AsyncIterator[gw.ConverseResponse]:
+    async def converse(
+        self, turn: TurnInput, *, wait_for_trust: bool = False, timeout_s: float = 120.0
+    ) -> AsyncIterator[gw.ConverseResponse]:
         self.turns.append(turn)
         if self.answer == "down":
             raise UnavailableError("nobody there")
