@@ -6,7 +6,9 @@ from multimood.cli import dlq, escalations, evaluate, experience, keys, models, 
 from multimood.cli.check import check
 from multimood.cli.demo import demo
 from multimood.cli.local import down, status, up
+from multimood.cli.ope import ope
 from multimood.cli.results import results
+from multimood.cli.simulate import simulate
 from multimood.cli.talk import talk
 
 app = typer.Typer(
@@ -15,7 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for command in (up, status, down, talk, demo, check, results):
+for command in (up, status, down, talk, demo, check, results, ope, simulate):
     app.command()(command)
 app.add_typer(keys.app, name="keys")
 app.add_typer(topics.app, name="topics", help="The topics on the broker.")

@@ -96,7 +96,7 @@ def environment() -> dict[str, Any]:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return {"python": platform.python_version(), "packages": versions, "processors": os.cpu_count()}
+    return {"python": platform.python_version(), "packages": versions, "processors": len(os.sched_getaffinity(0))}
 
 
 def digest(*parts: Path | str) -> str:

@@ -1,0 +1,39 @@
+"""Who may be chosen, and a behaviour policy to log with: the stages by the book, with exploration."""
+
+from typing import Final, Literal
+
+import numpy as np
+
+from multimood.ope.log import FORCED, Bools
+from multimood.ope.policy import Policy, epsilon_soft
+from multimood.ope.softmax import LinearSoftmax
+from multimood.taxonomy import ESCONV_STRATEGIES, MESC_STRATEGIES, STAGES
+
+Taxonomy = Literal["mesc", "esconv"]
+TAXONOMIES: Final = {"mesc": MESC_STRATEGIES, "esconv": ESCONV_STRATEGIES}
+ADVICE: Final = ("advisement", "providing suggestions", "information")
+EPSILON: Final = 0.2
+_FITS: Final = {
+    "exploration": ("open question", "question", "restatement", "restatement or paraphrasing"),
+    "comforting": ("approval", "affirmation and reassurance", "reflection of feelings", "self-disclosure"),
+    "action": ("advisement", "providing suggestions", "information", "communication skills"),
+}
+
+
+def actions(taxonomy: Taxonomy) -> tuple[str, ...]:
+    """What may be chosen somewhere, and what is not chosen: the strategies but `others`, and `FORCED`."""
+    return (*(name for name in TAXONOMIES[taxonomy] if name != "others"), FORCED)
+
+
+def eligible(names: tuple[str, ...], step: int, forced: Bools) -> Bools:
+    """[n, k], by the strategist's rules: no advice in the first turn, nothing but `FORCED` where it is forced."""
+    free = np.array([name != FORCED and (step > 0 or name not in ADVICE) for name in names])
+    return np.where(forced[:, None], np.array([name == FORCED for name in names]), free)
+
+
+def by_the_book(taxonomy: Taxonomy, epsilon: float = EPSILON, strength: float = 1.5) -> Policy:
+    """A softmax that leans on what suits the stage it sees, epsilon-soft."""
+    names = actions(taxonomy)[:-1]
+    features = tuple(f"stage:{stage}" for stage in STAGES)
+    weights = np.array([[strength * (name in _FITS[stage]) for stage in STAGES] for name in names])
+    return epsilon_soft(LinearSoftmax("by the book", names, features, weights, np.zeros(len(names))), epsilon)
