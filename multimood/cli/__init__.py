@@ -6,6 +6,7 @@ from multimood.cli import dlq, evaluate, experience, keys, models, topics, train
 from multimood.cli.check import check
 from multimood.cli.demo import demo
 from multimood.cli.evaluate_crisis import crisis
+from multimood.cli.evaluate_vera import vera_mh
 from multimood.cli.local import down, status, up
 from multimood.cli.results import results
 from multimood.cli.talk import talk
@@ -24,5 +25,6 @@ app.add_typer(dlq.app, name="dlq", help="Dead letters: the records that nobody c
 app.add_typer(experience.app, name="experience", help="The experience log: what was decided, answered and scored.")
 app.add_typer(models.app, name="models")
 evaluate.app.command("crisis")(crisis)
+evaluate.app.command("vera-mh")(vera_mh)
 app.add_typer(evaluate.app, name="eval", help="How good the served models are, on labelled corpora.")
 app.add_typer(train.app, name="train", help="Training from labelled data, one command a model.")
