@@ -5,6 +5,8 @@ import typer
 from multimood.cli import dlq, escalations, evaluate, experience, keys, models, topics, train, trust
 from multimood.cli.check import check
 from multimood.cli.demo import demo
+from multimood.cli.evaluate_crisis import crisis
+from multimood.cli.evaluate_vera import vera_mh
 from multimood.cli.local import down, status, up
 from multimood.cli.ope import ope
 from multimood.cli.results import results
@@ -25,6 +27,8 @@ app.add_typer(dlq.app, name="dlq", help="Dead letters: the records that nobody c
 app.add_typer(escalations.app, name="escalations")
 app.add_typer(experience.app, name="experience", help="The experience log: what was decided, answered and scored.")
 app.add_typer(models.app, name="models")
+evaluate.app.command("crisis")(crisis)
+evaluate.app.command("vera-mh")(vera_mh)
 app.add_typer(evaluate.app, name="eval", help="How good the served models are, on labelled corpora.")
 app.add_typer(trust.app, name="trust", help="The judges behind the trust score, side by side.")
 app.add_typer(train.app, name="train", help="Training from labelled data, one command a model.")

@@ -2,6 +2,7 @@
 
 from multimood.safety.crisis_policy import CrisisPolicy
 from multimood.safety.handover import Handover, Handovers
+from multimood.safety.person import Judgement, Person, PersonJudge
 from multimood.safety.replies import Kind, VettedReplies, VettedReply
 from multimood.safety.screener import Screener
 from multimood.safety.verdict import CRISIS, LEVELS, Level, Verdict, higher, rank
@@ -12,8 +13,11 @@ __all__ = [
     "CrisisPolicy",
     "Handover",
     "Handovers",
+    "Judgement",
     "Kind",
     "Level",
+    "Person",
+    "PersonJudge",
     "Screener",
     "Verdict",
     "VettedReplies",

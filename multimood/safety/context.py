@@ -58,7 +58,7 @@ class Context:
             if not self._media.isdisjoint(before[-_QUOTATION_REACH:]):
                 return "quoted", "low"
             if self._reported(before):
-                return "reported", min(level, "elevated", key=rank)
+                return "reported", remaining("reported", level)
         if subject and self._selves.isdisjoint(tokens[span.start : span.end]) and self._someone_else(before):
             return "other", "low"
         if historic and self._long_past(before, tokens, span.end):
@@ -104,6 +104,11 @@ class Context:
             after = after[: after.index(END)]
         told = f" {' '.join(after)} "
         return any(f" {phrase} " in told for phrase in self._past_after)
+
+
+def remaining(reason: str, level: Level) -> Level:
+    """What is left of a level for a reason: words of somebody else that are passed on may still be a crisis."""
+    return min(level, "elevated" if reason == "reported" else "low", key=rank)
 
 
 def _sentence_before(tokens: Sequence[str], start: int) -> Sequence[str]:

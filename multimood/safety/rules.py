@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from multimood import assets
 from multimood.errors import ConfigurationError
-from multimood.safety.context import Context
+from multimood.safety.context import Context, remaining
 from multimood.safety.index import PhraseIndex
-from multimood.safety.normalise import END, readings
+from multimood.safety.normalise import END, MARKS, readings
 from multimood.safety.phrase import compile_phrase
 from multimood.safety.span import Span
 from multimood.safety.verdict import CRISIS, Level, higher, rank
@@ -101,6 +101,7 @@ class RuleSet:
         self.entries: Final = content.rules
         self._masked = content.masked
         self._escalations = content.escalations
+        self._by_id = {entry.id: entry for entry in content.rules}
         self._context = Context(content.context)
         self._rules = PhraseIndex()
         self._idioms = PhraseIndex()
@@ -144,7 +145,7 @@ class RuleSet:
 
     def find(self, tokens: tuple[str, ...]) -> tuple[Finding, Reading]:
         """Match all rules against one reading."""
-        spans = (span for _, _, span in self._idioms.spans(tokens))
+        spans = (_words_of(span, tokens) for _, _, span in self._idioms.spans(tokens))
         # An idiom is one breath: a later sentence takes nothing back.
         idioms = [span for span in spans if END not in tokens[span.start : span.end]]
         level: Level = "none"
@@ -176,3 +177,31 @@ class RuleSet:
             if entry.id in raised:
                 level = higher(level, entry.level)
         return level, frozenset(raised)
+
+    def meaning(self, ids: Iterable[str]) -> tuple[Level, frozenset[str]]:
+        """Tell from the ids in a verdict what the rules alone found: the level, and the groups that counted in full.
+
+        Groups of rules that by themselves mean nothing ("none") are in no verdict. Ids of other rules are passed over.
+        """
+        level: Level = "none"
+        groups: set[str] = set()
+        raised = {entry.id: entry.level for entry in self._escalations}
+        for name in ids:
+            reason, _, bare = name.rpartition(":")
+            entry = self._by_id.get(bare)
+            if entry is None:
+                level = higher(level, raised.get(bare, "none"))
+            elif not reason:
+                level = higher(level, entry.level)
+                groups.add(entry.group)
+            else:
+                level = higher(level, remaining(reason, entry.level))
+        return level, frozenset(groups)
+
+
+def _words_of(span: Span, tokens: tuple[str, ...]) -> Span:
+    """A match without the punctuation behind its last word."""
+    end = span.end
+    while tokens[end - 1] in MARKS:
+        end -= 1
+    return Span(span.start, end)

@@ -196,3 +196,10 @@ def test_the_verdict_names_rules_and_never_words(screener: Screener) -> None:
 def test_any_locale_searches_all_languages(screener: Screener) -> None:
     for locale in ("en", "de-AT", "zh", "", "nonsense"):
         assert screener.screen("je veux mourir", locale).crisis
+
+
+def test_an_idiom_at_a_sentence_s_end_takes_the_meaning_too() -> None:
+    screener = Screener.load()
+    for text in ("I am dead tired", "I am dead tired.", "The funeral is on Monday. I am dead tired! Good night."):
+        assert not screener.screen(text).crisis, text
+    assert screener.screen("I am dead tired. I want to die.").crisis

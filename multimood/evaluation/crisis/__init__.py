@@ -1,0 +1,1 @@
+"""How well crises are detected: people labelled by clinicians through the code that serves."""
