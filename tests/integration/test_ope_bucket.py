@@ -15,9 +15,9 @@ from multimood.store import Store
 pytestmark = pytest.mark.integration
 
 
-async def upload(settings: StoreSettings, folder: Path) -> None:
+async def upload(settings: StoreSettings, folder: Path, files: list[Path]) -> None:
     store = Store(settings)
-    for file in sorted(folder.rglob("*.parquet")):
+    for file in files:
         key = file.relative_to(folder).as_posix()
         await store.put(settings.experience_bucket, key, file.read_bytes(), "application/octet-stream")
     await store.close()
@@ -35,7 +35,7 @@ def test_a_bucket_and_a_part_of_it(store: ObjectStore, tmp_path: Path, monkeypat
     table = log / "experience" / "v1"
     (table / "reply-0-0.parquet").rename(table / "reply-9-simulated.parquet")
     settings = StoreSettings().model_copy(update={"experience_bucket": "experience"})
-    asyncio.run(upload(settings, log))
+    asyncio.run(upload(settings, log, sorted(log.rglob("*.parquet"))))
 
     ask = ["--policy", "uniform", "--reward", "rating", "--estimators", "snips", "--json", str(out)]
     given = runner.invoke(app, ["ope", "s3://experience/experience/v1/reply-9", *ask])
