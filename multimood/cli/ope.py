@@ -28,7 +28,7 @@ PathArgument = Annotated[
     typer.Argument(
         metavar="PATH",
         help="A folder with the log's Parquet files, one file, or s3://bucket[/prefix] (the store of "
-        "MULTIMOOD_S3_ENDPOINT, else that of the local system). With a prefix, only objects whose names begin so.",
+        "MULTIMOOD_S3_ENDPOINT, else that of the local system). With a prefix, the log below it.",
         show_default=False,
     ),
 ]
