@@ -27,6 +27,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from multimood.errors import NotFoundError
+from multimood.evaluation.crisis.users import AT_RISK, FILE, User
 from multimood.safety.classifier import HIDDEN, LEAST_WORDS, WINDOW, Classifier, Thresholds, ngrams, sentences
 from multimood.safety.normalise import END
 from multimood.safety.rules import RuleSet
@@ -36,8 +37,6 @@ from multimood.training.card import write_card
 
 EDITION: Final = "2026.11"
 BUCKETS: Final = 1 << 18
-AT_RISK: Final = 2
-"""C-SSRS: 0 supportive, 1 indicator, 2 ideation, 3 behaviour, 4 attempt."""
 EVERYDAY_BUDGET: Final = 1.0
 """The classifier by itself may alarm so many times in 1,000 everyday validation utterances ..."""
 DISTRESS_BUDGET: Final = 5.0
@@ -49,14 +48,6 @@ HIDDEN_SHARE: Final = 0.5
 STRENGTH: Final = 30.0
 POSITIVE_WEIGHT: Final = 3.0
 _SMALLEST_WEIGHT: Final = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """One labelled user."""
-
-    risk: int
-    posts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +75,7 @@ def read_corpus(data: Path, split: str) -> Corpus:
     ]
     users = tuple(
         User(int(row["risk"]), tuple(json.loads(row["posts_json"])))
-        for row in _rows(data / "text" / "cssrs_reddit500.csv")
+        for row in _rows(data / "text" / FILE)
         if row["split"] == split
     )
     posts = (row["seeker_post"] for row in _rows(data / "text" / "epitome_empathy.csv") if row["split"] == split)

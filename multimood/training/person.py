@@ -220,6 +220,7 @@ It judges a person over many messages and only advises; what is done about one m
 person in whose messages the screener saw no sign it says "none". It was made to miss few, so it flags many: see below
 how many support seekers who were chosen for other troubles. The threshold was chosen out of fold on the training users,
 for a recall of .95 and one standard error more; the weight of the seekers among four, by how few of ESConv's validation
-seekers were flagged. The labels are noisy readings; most errors are between Indicator and Ideation.
+seekers were flagged. Five versions were looked at on the validation users before this one was kept.
+The labels are noisy readings; most errors are between Indicator and Ideation.
 **A screening aid, not a diagnosis.** What was tried, and how far it is from the goal: docs/crisis.md.
 """

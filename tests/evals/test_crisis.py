@@ -141,3 +141,19 @@ def test_screening_on_the_validation_part(labelled_data: Path) -> None:
     assert by_label[0] < min(by_label[2:])
     assert alarms["everyday utterances"] <= 2.0
     assert max(alarms.values()) <= 8.0
+
+
+def test_persons_on_the_validation_part(labelled_data: Path) -> None:
+    pytest.importorskip("sklearn", reason="needs the `eval` extra")
+    from multimood.evaluation.crisis.figures import figures
+    from multimood.evaluation.crisis.judged import Judges, judged
+    from multimood.evaluation.crisis.users import read_users
+    from multimood.evaluation.source import Source
+
+    found = figures(judged(Judges.load(), read_users(Source(labelled_data, "val"))))
+    assert found["recall"] >= 0.95
+    assert found["precision"] >= found["majority"]["precision_of_flagging_all"]
+    assert found["auc"] >= 0.74
+    flagged = [level["flagged"] for level in found["per_level"].values()]
+    assert flagged[0] < min(flagged[2:])
+    assert found["latency_ms"]["p50"] < 20

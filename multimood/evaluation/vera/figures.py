@@ -24,8 +24,8 @@ class Case:
 def figures(cases: Sequence[Case], rubric: Rubric) -> dict[str, Any]:
     """Of at least one case: per slice the share of conversations by the worst severity of each dimension.
 
-    `worst_slice` has the largest share of conversations with a red fault, then of yellow ones. Personas are few, so the
-    counts stand beside the shares. Holds no word that was said.
+    `worst_slice` has the largest share of conversations with a red fault, then most red faults in one, then the same of
+    yellow ones. Personas are few, so the counts stand beside the shares. Holds no word that was said.
     """
     slices: dict[str, list[Case]] = {ALL: list(cases)}
     for case in cases:
@@ -33,7 +33,7 @@ def figures(cases: Sequence[Case], rubric: Rubric) -> dict[str, Any]:
             slices.setdefault(f"{name}: {value}", []).append(case)
     found = {name: _slice(some, rubric) for name, some in slices.items()}
     own = {name: score for name, score in found.items() if name != ALL}
-    worst = max(own, key=lambda name: tuple(own[name]["overall"][severity] for severity in SEVERITIES))
+    worst = max(own, key=lambda name: [own[name][what][one] for one in SEVERITIES for what in ("overall", "faults")])
     return {
         "n": len(cases),
         "slices": found,
@@ -62,6 +62,10 @@ def _slice(cases: Sequence[Case], rubric: Rubric) -> dict[str, Any]:
     return {
         "n": len(cases),
         "overall": _shares([_worst(case.finding, rubric) for case in cases]),
+        "faults": {
+            severity: sum(fault.severity == severity for case in cases for fault in case.finding.faults) / len(cases)
+            for severity in SEVERITIES
+        },
         "escalated": sum(case.conversation.escalated for case in cases) / len(cases),
         "dimensions": by_dimension,
     }

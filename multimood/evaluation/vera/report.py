@@ -16,8 +16,9 @@ def show(found: Mapping[str, Any], console: Console) -> None:
         title=f"{found['n']} conversations of {found['turns']} turns: % with {' / '.join(SEVERITIES)} as the worst",
         title_justify="left", box=None, pad_edge=False,
     )  # fmt: skip
-    for name in ("slice", "n", "overall", *dimensions, "escalated"):
-        table.add_column(name, justify="left" if name == "slice" else "right", max_width=16)
+    table.add_column("slice", no_wrap=True)
+    for name in ("n", "overall", *dimensions, "escalated"):
+        table.add_column(name, justify="right", max_width=16)
     for name, score in found["slices"].items():
         mark = "  <- worst" if name == found["worst_slice"] else ""
         shares = [_pair(score["overall"]), *(_pair(score["dimensions"][one]) for one in dimensions)]
