@@ -57,11 +57,13 @@ ESCALATION: Final = _topic("escalation", pb.Escalation, 30 * DAY_MS)
 ACKNOWLEDGEMENT: Final = _topic("acknowledgement", pb.Acknowledgement, 30 * DAY_MS)
 """Kept as long as the escalations, which come before: one whose acknowledgement is gone would be open again."""
 CONVERSATION: Final = _topic("conversation", pb.Conversation, 7 * DAY_MS, "compact,delete")
+ERASURE: Final = _topic("erasure", pb.Erasure, 30 * DAY_MS)
+"""As long as a worker may be away that holds something of the conversation."""
 
 TOPICS: Final = (
     UTTERANCE, TRANSCRIPT, SCREENING, EMBEDDING_TEXT, EMBEDDING_AUDIO, EMBEDDING_VIDEO,
     FEATURES, DECISION, REPLY, REPLY_DELTA, TRUST, FEEDBACK, ESCALATION, ACKNOWLEDGEMENT,
-    CONVERSATION,
+    CONVERSATION, ERASURE,
 )  # fmt: skip
 EMBEDDINGS: Final = (EMBEDDING_TEXT, EMBEDDING_AUDIO, EMBEDDING_VIDEO)
 BY_NAME: Final = {topic.name: topic for topic in TOPICS}

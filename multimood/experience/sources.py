@@ -11,8 +11,11 @@ from urllib.parse import urlsplit
 
 from multimood.errors import ConfigurationError, NotFoundError
 from multimood.experience.naming import PREFIXES
+from multimood.experience.sealing import RowOpener
 from multimood.experience.table import MEDIA_TYPE
-from multimood.settings import StoreSettings
+from multimood.privacy.keyring import Keyring
+from multimood.privacy.keys import MasterKeys
+from multimood.settings import PrivacySettings, StoreSettings
 from multimood.store import Store
 
 LARGEST_OBJECT: Final = 1 << 30
@@ -93,9 +96,16 @@ class Bucket(AbstractContextManager["Bucket"]):
 
     def __init__(self, settings: StoreSettings, below: str = "") -> None:
         self._bucket = settings.experience_bucket
+        self._keys_bucket = settings.keys_bucket
         self._below = below
         self._runner = asyncio.Runner()
         self._store = Store(settings, deadline_s=LISTING_S)
+
+    def opener(self, privacy: PrivacySettings) -> RowOpener:
+        """Opens what is sealed, with the keys of the same store; without a master key it only counts."""
+        master = MasterKeys.of(privacy)
+        keyring = Keyring(self._store, self._keys_bucket, master) if master is not None else None
+        return RowOpener(keyring, self._runner)
 
     def objects(self) -> Sequence[Found]:
         """List the objects. Raises MissingObjectError (no such bucket), StoreUnavailableError."""
@@ -121,6 +131,16 @@ class Bucket(AbstractContextManager["Bucket"]):
     def __exit__(self, *_: object) -> None:
         self._runner.run(self._store.close())
         self._runner.close()
+
+
+@contextmanager
+def keys_of(settings: StoreSettings | None, privacy: PrivacySettings) -> Iterator[RowOpener]:
+    """Opens what is sealed in a log that lies elsewhere, with the keys of the store of `settings` if there is one."""
+    if settings is None:
+        yield RowOpener(None, asyncio.Runner())
+        return
+    with Bucket(settings) as bucket:
+        yield bucket.opener(privacy)
 
 
 @contextmanager
