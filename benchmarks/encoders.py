@@ -36,7 +36,7 @@ from multimood.media import audio, video
 from multimood.media.limits import MediaLimits
 from multimood.media.text import TextTokenizer
 from multimood.settings import KafkaSettings
-from multimood.store import Store, media_key
+from multimood.store import Store
 from multimood.topics import UTTERANCE
 from services.text_encoder.settings import TextEncoderSettings
 from services.video_encoder.settings import VideoEncoderSettings
@@ -133,7 +133,7 @@ async def publish(system: Stack, task: Task, texts: Sequence[str], run: str, med
             else:  # with words, so that nothing is transcribed
                 utterance.manifest.append(pb.MODALITY_TEXT)
                 utterance.text = "said"
-            key = media_key("bench", context.conversation_id, context.utterance_id, kind, bytes(32))
+            key = f"bench/{context.conversation_id}/{kind}"
             getattr(utterance, kind).CopyFrom(await store.put(store.media_bucket, key, data, media_type))
         await publisher.publish(UTTERANCE, utterance)
 

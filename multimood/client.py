@@ -89,6 +89,8 @@ class TurnInput:
     learning_consent: bool = False
     """Whether the turn may enter the experience log."""
     retention_class: str = ""
+    subject: str = ""
+    """The platform's name for the person, by which their data are erased; empty: the conversation stands for them."""
 
     def parts(self, *, wait_for_trust: bool = False) -> Parts:
         """Give the messages to send."""
@@ -96,7 +98,7 @@ class TurnInput:
             conversation_id=self.conversation_id, utterance_id=self.utterance_id, text=self.text, locale=self.locale,
             privacy=pb.Privacy(learning_consent=self.learning_consent, retention_class=self.retention_class),
             occurred_at_us=self.occurred_at_us, audio=bool(self.audio), video=bool(self.video),
-            wait_for_trust=wait_for_trust,
+            wait_for_trust=wait_for_trust, subject=self.subject,
         )  # fmt: skip
 
         async def send() -> AsyncIterator[gw.ConverseRequest]:

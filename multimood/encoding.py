@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from multimood import topics
 from multimood.bus.envelope import Output, output
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.errors import InvalidMediaError, NotFoundError
+from multimood.errors import ConfigurationError, InvalidMediaError, NotFoundError
 from multimood.media.errors import MediaError, MediaFault
 from multimood.topics import Topic
 
 if TYPE_CHECKING:  # only who fetches has the store's packages
+    from multimood.privacy.media import MediaSeals
     from multimood.store import Store
 
 EMBEDDING_TOPIC: Final = MappingProxyType(
@@ -24,6 +25,8 @@ EMBEDDING_TOPIC: Final = MappingProxyType(
     }
 )
 
+SEALS_ADD: Final = 36
+"""Bytes by which a sealed object is larger than its content (`multimood.privacy.OVERHEAD`)."""
 _BY_FAULT: Final = MappingProxyType(
     {
         MediaFault.CORRUPT: pb.MISSING_REASON_MEDIA_CORRUPT,
@@ -57,16 +60,23 @@ def reason_of(error: MediaError) -> pb.MissingReason:
     return _BY_FAULT[error.reason]
 
 
-async def fetch(store: "Store", ref: pb.MediaRef, context: pb.Context, limit_bytes: int) -> bytes:
-    """Read a referenced object of the utterance's tenant.
+async def fetch(
+    store: "Store", ref: pb.MediaRef, context: pb.Context, limit_bytes: int, seals: "MediaSeals | None" = None
+) -> bytes:
+    """Read a referenced object of the utterance's tenant, and open it if it is sealed. The limit is its content's.
 
-    Raises MissingMediaError when the reference or what is behind it can never be used, UnavailableError when the store
-    does not answer.
+    Raises MissingMediaError when the reference or what is behind it can never be used (another's, not there, erased),
+    UnavailableError when the store or the key store does not answer.
     """
     if not ref.key:
         raise MissingMediaError(pb.MISSING_REASON_MEDIA_NOT_FOUND)
     try:
-        return await store.get(ref, tenant=context.tenant, limit=limit_bytes)
+        if not ref.key_id:
+            return await store.get(ref, tenant=context.tenant, limit=limit_bytes)
+        if seals is None:
+            raise ConfigurationError("media are sealed, but this service opens no seals")
+        data = await store.get(ref, tenant=context.tenant, limit=limit_bytes + SEALS_ADD)
+        return await seals.open(ref, context, data)
     except NotFoundError:
         raise MissingMediaError(pb.MISSING_REASON_MEDIA_NOT_FOUND) from None
     except MediaError as error:

@@ -10,6 +10,8 @@ from typing import Final
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from multimood.retention import Retention
+
 SHORTEST_KEY: Final = 16
 """Characters of a secret that nobody guesses."""
 
@@ -32,7 +34,7 @@ class KafkaSettings(BaseSettings):
 
 
 class StoreSettings(BaseSettings):
-    """Where media and the experience log live: any S3 endpoint."""
+    """Where media, the experience log and the persons' keys live: any S3 endpoint."""
 
     model_config = SettingsConfigDict(env_prefix="MULTIMOOD_S3_", use_attribute_docstrings=True)
 
@@ -44,6 +46,8 @@ class StoreSettings(BaseSettings):
     region: str = "us-east-1"
     media_bucket: str = "multimood-media"
     experience_bucket: str = "multimood-experience"
+    keys_bucket: str = "multimood-keys"
+    """The persons' keys, wrapped by MULTIMOOD_MASTER_KEY. Without versions and backups that outlive an erasure."""
 
 
 class PseudonymSettings(BaseSettings):
@@ -61,6 +65,42 @@ class PseudonymSettings(BaseSettings):
     def _long_enough(cls, key: SecretStr) -> SecretStr:
         if 0 < len(key.get_secret_value()) < SHORTEST_KEY:
             raise ValueError(f"KEY has fewer than {SHORTEST_KEY} characters: make one with `openssl rand -hex 32`")
+        return key
+
+
+class PrivacySettings(BaseSettings):
+    """Sealing: under which key what people said lies in the store (docs/privacy.md)."""
+
+    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_", use_attribute_docstrings=True)
+
+    master_key: SecretStr = SecretStr("")
+    """A secret of at least 16 characters (`openssl rand -hex 32`) that wraps every person's key: media and what was
+    said in the log are sealed. Lose it and they cannot be read any more. Empty: both lie in the store in the clear."""
+    master_keys_former: SecretStr = SecretStr("")
+    """Former ones, separated by commas, until `multimood keys rewrap` has put every key under the present one."""
+
+    media_days: str = "standard=30"
+    """Days for which media are kept with consent, by retention class: standard=30,short=0. 0: until they are encoded.
+    `multimood erase --expired` removes what is over. Without consent they are always removed once they are encoded."""
+
+    @field_validator("media_days")
+    @classmethod
+    def _readable(cls, days: str) -> str:
+        Retention.parse(days)
+        return days
+
+    @property
+    def retention(self) -> Retention:
+        """How long media are kept."""
+        return Retention.parse(self.media_days)
+
+    @field_validator("master_key")
+    @classmethod
+    def _long_enough(cls, key: SecretStr) -> SecretStr:
+        if 0 < len(key.get_secret_value()) < SHORTEST_KEY:
+            raise ValueError(
+                f"MASTER_KEY has fewer than {SHORTEST_KEY} characters: make one with `openssl rand -hex 32`"
+            )
         return key
 
 

@@ -21,10 +21,13 @@ from multimood.topics import Topic
 logger = logging.getLogger(__name__)
 
 Handle = Callable[[Event[Message]], Awaitable[Sequence[Output]]]
+After = Callable[[Event[Message]], Awaitable[None]]
 
 SEEN_IDS = 50_000
 ANSWERED = frozenset({"done", "exhausted"})
 MOVED = "moved"
+AFTER = ANSWERED | {"duplicate"}
+"""Nothing needs the event's input any more; a dead letter does, it may be replayed."""
 
 _outcomes = Tally("multimood_events", "Events by service, topic and outcome", ("service", "topic", "outcome"))
 
@@ -35,6 +38,9 @@ class Handler:
     A record is done when its outputs are durable. Errors: retried inside the policy's budget if they say so, else the
     original bytes go to the dead letters. `answers` names the output that marks an event as dealt with; if that was
     published before (by us or by whoever had the partition), the event is a duplicate and is only acknowledged.
+
+    `after` is called when an event's outputs are durable, before it is acknowledged, and again when it comes again: it
+    may be missed by no crash. It must not raise.
 
     `capacity` bounds the events held over all partitions; the consumer's limits per partition are met long before.
     """
@@ -50,6 +56,7 @@ class Handler:
         recovers: Sequence[tuple[Topic, int | None]] = (),
         on_recovered: Callable[[Event[Message]], None] | None = None,
         on_exhausted: Handle | None = None,
+        after: After | None = None,
         concurrency: int = 16,
         capacity: int = 10_000,
         retry: RetryPolicy | None = None,
@@ -62,6 +69,7 @@ class Handler:
         self._answers = answers
         self._on_recovered = on_recovered
         self._on_exhausted = on_exhausted
+        self._after = after
         self._retry = retry or RetryPolicy()
         self._rng = random.Random(random.getrandbits(64))  # noqa: S311 - jitter, which a seed makes repeatable
         self._seen = SeenIds(SEEN_IDS)
@@ -116,6 +124,8 @@ class Handler:
             return
         outcome = await self._outcome(delivery, event)
         self._count(event.topic, outcome)
+        if self._after is not None and outcome in AFTER:
+            await self._after(event)
         if outcome != MOVED:
             delivery.done()
 

@@ -5,6 +5,7 @@ import typer
 from multimood.cli import dlq, escalations, evaluate, experience, keys, models, topics, train, trust
 from multimood.cli.check import check
 from multimood.cli.demo import demo
+from multimood.cli.erase import erase
 from multimood.cli.evaluate_crisis import crisis
 from multimood.cli.evaluate_vera import vera_mh
 from multimood.cli.local import down, status, up
@@ -19,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for command in (up, status, down, talk, demo, check, results, ope, simulate):
+for command in (up, status, down, talk, demo, check, results, ope, simulate, erase):
     app.command()(command)
 app.add_typer(keys.app, name="keys")
 app.add_typer(topics.app, name="topics", help="The topics on the broker.")

@@ -87,17 +87,18 @@ def show(  # noqa: PLR0917 - each is an option
     from multimood.experience.record import us_of  # noqa: PLC0415 - pyarrow is slow to import
 
     wanted = list(dict.fromkeys(utterances or ()))
-    with open_log(log, data) as found:
+    with open_log(log, data) as found, found.opener() as opens:
         names = _Names(found.pseudonyms())
         if wanted:
             kept = [row for row in found.rows() if any(names.has(row, one) for one in wanted)]
         else:
             kept = _newest(found.rows(), most)
+        kept = [opens(row) for row in kept] if content else kept
         absent = [one for one in wanted if not any(names.has(row, one) for row in kept)]
     if absent or not kept:
         typer.secho(f"error: {found.place} does not have {', '.join(absent) or 'any row'}", fg="red", err=True)
     for row in sorted(kept, key=lambda row: us_of(row["scored_at"])):
-        shown = row if content else _without_content(row)
+        shown = _unsealed(row) if content else _without_content(row)
         if as_json:
             typer.echo(json.dumps(shown, default=_plain, ensure_ascii=False))
         else:
@@ -172,9 +173,14 @@ def export_command(  # noqa: PLR0917 - each is an option
     if target not in TARGETS:
         raise typer.BadParameter(f"{target!r} is no reward; there are {', '.join(TARGETS)}", param_hint="--reward")
     wishes = Wishes(cast("Target", target), threshold, min_gap, content=content)
-    with open_log(log or folder, data) as found, at_work(f"exporting to {to}") as advance:
+    with (
+        open_log(log or folder, data) as found,
+        found.opener() as opener,
+        at_work(f"exporting to {to}") as advance,
+    ):
         days, waiting = days_of(first, last), waiting_of(window_h, default_rating)
-        done = export(lambda: found.rows(days, waiting, advance), cast("Kind", to), out, wishes)
+        opens = opener if content or to.startswith("trl-") else None
+        done = export(lambda: found.rows(days, waiting, advance, opens), cast("Kind", to), out, wishes)
     if as_json:
         typer.echo(json.dumps(done.as_json()))
         return
@@ -283,9 +289,15 @@ def _newest(rows: Iterable[dict[str, Any]], most: int) -> list[dict[str, Any]]:
 
 
 def _without_content(row: Mapping[str, Any]) -> dict[str, Any]:
-    from multimood.experience.schema import CONTENT  # noqa: PLC0415
+    from multimood.experience.schema import CONTENT, SEALED  # noqa: PLC0415
 
-    return {name: value for name, value in row.items() if name not in CONTENT}
+    return {name: value for name, value in row.items() if name not in {*CONTENT, *SEALED}}
+
+
+def _unsealed(row: Mapping[str, Any]) -> dict[str, Any]:
+    from multimood.experience.schema import SEALED  # noqa: PLC0415
+
+    return {name: value for name, value in row.items() if name not in SEALED}
 
 
 def _print(row: Mapping[str, Any]) -> None:

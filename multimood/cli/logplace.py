@@ -14,11 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from multimood.errors import MultimoodError, UnavailableError
 from multimood.local.endpoints import Endpoints
-from multimood.settings import StoreSettings
+from multimood.settings import PrivacySettings, StoreSettings
 
 if TYPE_CHECKING:
     from multimood.experience import Bucket, Folder, Pseudonyms, Waiting
     from multimood.experience.reader import Advance
+    from multimood.experience.sealing import RowOpener
 
 DATA: Final = Path(".data")
 DAY: Final = "%Y-%m-%d"
@@ -49,17 +50,27 @@ class OpenLog:
     source: "Folder | Bucket"
     place: str
     store: StoreSettings | None
+    privacy: PrivacySettings
 
     def rows(
         self,
         days: tuple[date, date] | None = None,
         waiting: "Waiting | None" = None,
         advance: "Advance | None" = None,
+        opens: "RowOpener | None" = None,
     ) -> Iterator[dict[str, Any]]:
-        """Every row, with what came later."""
+        """Every row, with what came later; what was said only if it is opened, or lies there in the clear."""
         from multimood.experience import rows  # noqa: PLC0415 - pyarrow is slow to import
 
-        return rows(self.source, days=days, feedback=True, waiting=waiting, advance=advance)
+        return rows(self.source, days=days, feedback=True, waiting=waiting, advance=advance, opens=opens)
+
+    @contextmanager
+    def opener(self) -> "Iterator[RowOpener]":
+        """Opens what was said, with the master key of the environment, else of the local system."""
+        from multimood.experience.sources import keys_of  # noqa: PLC0415 - pyarrow is slow to import
+
+        with keys_of(self.store, self.privacy) as opens:
+            yield opens
 
     def pseudonyms(self) -> "Pseudonyms | None":
         """Those of the services that write to the store; None when no store is known."""
@@ -82,26 +93,40 @@ def open_log(where: str, data: Path) -> Iterator[OpenLog]:
         place = where or f"s3://{store.experience_bucket if store else ''}"
         if where:
             with opened(where, store) as source:
-                yield OpenLog(source, where, store)
+                yield OpenLog(source, where, store, privacy_of(data))
         else:
             from multimood.experience import Bucket  # noqa: PLC0415
 
             assert store is not None
             with Bucket(store) as bucket:
-                yield OpenLog(bucket, f"{place} on {store.endpoint}", store)
+                yield OpenLog(bucket, f"{place} on {store.endpoint}", store, privacy_of(data))
     except MultimoodError as error:
         fail(error)
 
 
+def store_of(data: Path) -> StoreSettings:
+    """The store of MULTIMOOD_S3_ENDPOINT, else that of the local system. Raises UnavailableError."""
+    return StoreSettings() if "MULTIMOOD_S3_ENDPOINT" in os.environ else Endpoints.of(data).s3
+
+
 def _store(data: Path, *, needed: bool) -> StoreSettings | None:
-    if "MULTIMOOD_S3_ENDPOINT" in os.environ:
-        return StoreSettings()
     try:
-        return Endpoints.of(data).s3
+        return store_of(data)
     except UnavailableError:
         if needed:
             raise
         return None
+
+
+def privacy_of(data: Path) -> PrivacySettings:
+    """The master key of the environment, else that of the system that runs in the data folder, if one does."""
+    own = PrivacySettings()
+    if own.master_key.get_secret_value() or "MULTIMOOD_S3_ENDPOINT" in os.environ:
+        return own
+    try:
+        return Endpoints.of(data).privacy
+    except UnavailableError:
+        return own
 
 
 def waiting_of(window_h: float, rating: float | None) -> "Waiting":

@@ -68,6 +68,9 @@ def talk(  # noqa: PLR0917 - each is an option
     conversation: Annotated[str, typer.Option("--conversation", help="Id of the conversation to go on with.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per turn, for programs.")] = False,
     consent: Annotated[bool, typer.Option("--consent", help="Allow the turn into the experience log.")] = False,
+    subject: Annotated[
+        str, typer.Option("--subject", help="Who speaks: the name by which `multimood erase` finds the person's data.")
+    ] = "",
     address: Annotated[str, typer.Option("--address", envvar="MULTIMOOD_ADDRESS", help="host:port of a gateway.")] = "",
     api_key: Annotated[str, typer.Option("--api-key", envvar="MULTIMOOD_API_KEY", help="Its API key.")] = "",
     tls: Annotated[bool, typer.Option("--tls", help="Talk TLS.")] = False,
@@ -84,10 +87,11 @@ def talk(  # noqa: PLR0917 - each is an option
     try:
         door = Door.find(data, address, api_key, Tls(authority) if tls or authority else None)
         turns = (
-            iter([_turn(conversation, text or "", audio, video, consent=consent)])
+            iter([_turn(conversation, text or "", audio, video, consent=consent, subject=subject)])
             if one_turn
             else (
-                TurnInput(conversation, text=line, learning_consent=consent) for line in _lines(conversation, as_json)
+                TurnInput(conversation, text=line, learning_consent=consent, subject=subject)
+                for line in _lines(conversation, as_json)
             )
         )
         replied = _converse(door, turns, as_json=as_json, forgiving=not one_turn)
@@ -141,14 +145,18 @@ def _print_json(account: TurnAccount) -> None:
         typer.echo(f"rejected by {account.rejected.stage}: {account.rejected.reason}", err=True)
 
 
-def _turn(conversation: str, text: str, audio: Path | None, video: Path | None, *, consent: bool) -> TurnInput:
+def _turn(
+    conversation: str, text: str, audio: Path | None, video: Path | None, *, consent: bool, subject: str
+) -> TurnInput:
     contents = []
     for option, path in (("--audio", audio), ("--video", video)):
         data = path.read_bytes() if path else b""
         if path and not data:
             _fail(f"{option} {path} is an empty file", code=2)
         contents.append(data)
-    return TurnInput(conversation, text=text, audio=contents[0], video=contents[1], learning_consent=consent)
+    return TurnInput(
+        conversation, text=text, audio=contents[0], video=contents[1], learning_consent=consent, subject=subject
+    )
 
 
 def _lines(conversation: str, as_json: bool) -> Iterator[str]:

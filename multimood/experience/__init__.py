@@ -4,11 +4,11 @@
 """
 
 from multimood.experience.later import Waiting
-from multimood.experience.pseudonyms import Pseudonyms
 from multimood.experience.reader import rows
 from multimood.experience.record import Origin, feedback_row, merge, row_of, unfit_reason
 from multimood.experience.schema import FEEDBACK_SCHEMA, SCHEMA, VERSION, Row
 from multimood.experience.sources import Bucket, Folder, Source, opened
+from multimood.privacy.pseudonyms import Pseudonyms
 
 __all__ = [
     "FEEDBACK_SCHEMA",

@@ -28,6 +28,7 @@ _ID_BYTES: Final = 8
 Days = tuple[date, date] | None
 Advance = Callable[[int, int], None]
 """Told after each object: how many have been read, of how many."""
+Opens = Callable[[Row], Row]
 
 
 def rows(
@@ -38,25 +39,28 @@ def rows(
     waiting: Waiting | None = None,
     now: datetime | None = None,
     advance: Advance | None = None,
+    opens: Opens | None = None,
 ) -> Iterator[Row]:
     """Iterate over the log's rows: each row id once, all columns there, null where a file lacks one.
 
     `days`: the first and the last day (UTC) to read; files that no day can be told of are always read. `feedback`: give
     every row further columns with what came later (`multimood.experience.later`), as `waiting` says, judged at `now`
-    (default: the present moment). `advance` is told of progress.
+    (default: the present moment). `advance` is told of progress. `opens` gives what was said where it is sealed
+    (`multimood.experience.sealing.RowOpener`); without it sealed content stays null.
 
     Memory: one object, 16 bytes for every row, and with `feedback` all of the feedback and some 300 bytes for every
     row. Raises DamagedObjectError, UnavailableError when objects go faster than they can be read, and what the source
     raises.
     """
-    listing, later = _begin(source, days, (waiting or Waiting()) if feedback else None, now)
+    complete = _Complete(opens)
+    listing, complete.later = _begin(source, days, (waiting or Waiting()) if feedback else None, now)
     held: dict[str, Row] = {}
     owed: set[int] = set()
     for number, name in enumerate(listing.names, 1):
         try:
             for row in _rows_of(source, name):  # an object is read whole: it is not there, or all of it is
                 if _short(row["row_id"]) not in listing.repeated:
-                    yield _complete(row, later)
+                    yield complete(row)
                 else:
                     _hold(held, row)
         except NotFoundError:
@@ -64,9 +68,9 @@ def rows(
         if advance is not None:
             advance(number, len(listing.names))
     if owed:
-        yield from (_complete(row, later) for row in _found_again(source, days, listing, owed, held))
+        yield from map(complete, _found_again(source, days, listing, owed, held))
     for row in held.values():
-        yield _complete(row, later)
+        yield complete(row)
 
 
 @dataclass(slots=True)
@@ -191,8 +195,16 @@ def _rank(row: Row) -> tuple[int, int, int]:
     return -known, us_of(row["scored_at"]), row["reply_offset"] or 0
 
 
-def _complete(row: Row, later: Later | None) -> Row:
-    return row if later is None else row | later.of_row(row)
+@dataclass(slots=True)
+class _Complete:
+    """What a row gets beside its own columns."""
+
+    opens: Opens | None
+    later: Later | None = None
+
+    def __call__(self, row: Row) -> Row:
+        opened = row if self.opens is None else self.opens(row)
+        return opened if self.later is None else opened | self.later.of_row(row)
 
 
 _ALL_NULL: Final[Row] = {column.name: None for column in COLUMNS}

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from multimood.bus.envelope import utterance_name
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.experience.pseudonyms import Pseudonyms
 from multimood.experience.schema import PARTS, VERSION, Part, Row
 from multimood.labels import label
+from multimood.privacy.pseudonyms import Pseudonyms
 from multimood.taxonomy import CRITERIA
 
 END_OF_TIME_US: Final = 253_402_300_800_000_000
@@ -63,6 +63,7 @@ def row_of(
         "row_id": pseudonyms.row(utterance_name(context)),
         **pseudonyms.context(context),
         "pseudonym_key": pseudonyms.key_id,
+        "subject": pseudonyms.subject(context).pseudonym,
         "occurred_at": _time(context.occurred_at_us),
         "locale": context.locale or "en",
         "learning_consent": context.privacy.learning_consent,
@@ -175,6 +176,7 @@ def _decided(decision: pb.Decision, pseudonyms: Pseudonyms) -> Row:
         "explored": decision.explored if decision.chosen and decision.exploration else None,
         "exploration": decision.exploration or None,
         "policy_sha256": decision.policy_sha256.hex() or None,
+        "dialogue_sealed": None,
     }
 
 
@@ -198,6 +200,7 @@ def _replied(reply: pb.Reply, origin: Origin | None) -> Row:
         "token_ids": [one if one <= MOST_STEPS else None for one in reply.token_ids] or None,
         "token_log_probs": list(reply.token_log_probs) or None,
         "reply_attempts": [_attempt(attempt) for attempt in reply.attempts] or None,
+        "reply_sealed": None,
     }
 
 

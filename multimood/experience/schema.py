@@ -196,7 +196,7 @@ COLUMNS: Final = (
         "token_ids",
         pa.list_(pa.int32()),
         "reply",
-        "Ids of the tokens that the model wrote, in its own vocabulary; null: its server tells none.",
+        "CONTENT. Ids of the tokens that the model wrote, in its own vocabulary; null: its server tells none.",
     ),
     Column(
         "token_log_probs",
@@ -213,6 +213,14 @@ COLUMNS: Final = (
         "The texts that were written for this reply, without the texts: what the guard found, the score it was chosen "
         "by, whether it was sent.",
     ),
+    Column("subject", TEXT, "identity", "Pseudonym of the person; of the conversation where the platform names none."),
+    Column(
+        "dialogue_sealed",
+        pa.binary(),
+        "decision",
+        "CONTENT. `dialogue`, sealed with the person's key, which is then null: see Sealed content below.",
+    ),
+    Column("reply_sealed", pa.binary(), "reply", "CONTENT. `reply_text` and `token_ids` in the same way."),
 )
 
 FORMER: Final = MappingProxyType({"models": _structs(name=TEXT, version=TEXT)})
@@ -221,8 +229,10 @@ PARTS: Final = {
     part: tuple(column.name for column in COLUMNS if column.part == part)
     for part in ("identity", "decision", "reply", "trust", "derived")
 }
-CONTENT: Final = ("dialogue", "reply_text")
-"""The columns that hold what was said."""
+CONTENT: Final = ("dialogue", "reply_text", "token_ids")
+"""The columns that hold what was said: token ids are words to whoever has the vocabulary."""
+SEALED: Final = MappingProxyType({"dialogue_sealed": ("dialogue",), "reply_sealed": ("reply_text", "token_ids")})
+"""The columns that hold the same, sealed."""
 
 FEEDBACK_COLUMNS: Final = (
     Column("schema_version", pa.int32(), "identity", "Version of this table: 2."),

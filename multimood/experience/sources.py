@@ -11,8 +11,11 @@ from urllib.parse import urlsplit
 
 from multimood.errors import ConfigurationError, NotFoundError
 from multimood.experience.naming import PREFIXES
+from multimood.experience.sealing import RowOpener
 from multimood.experience.table import MEDIA_TYPE
-from multimood.settings import StoreSettings
+from multimood.privacy.keyring import Keyring
+from multimood.privacy.keys import MasterKeys
+from multimood.settings import PrivacySettings, StoreSettings
 from multimood.store import Store
 
 LARGEST_OBJECT: Final = 1 << 30
@@ -71,6 +74,14 @@ class Folder:
         except FileNotFoundError:
             raise NotFoundError(f"{name} is gone since it was listed") from None
 
+    def read_version(self, name: str) -> tuple[bytes, str]:
+        """Read a file; nobody else writes into a folder, so there is nothing to tell its versions by."""
+        return self.read(name), ""
+
+    def replace(self, name: str, data: bytes, tag: str) -> None:  # noqa: ARG002 - see read_version
+        """Write a file in the place of the one that was read."""
+        self.write(name, data)
+
     def write(self, name: str, data: bytes) -> None:
         """Write a file beside its place, make it durable, then name it."""
         part = Path(f"{name}.part")
@@ -94,9 +105,16 @@ class Bucket(AbstractContextManager["Bucket"]):
 
     def __init__(self, settings: StoreSettings, below: str = "") -> None:
         self._bucket = settings.experience_bucket
+        self._keys_bucket = settings.keys_bucket
         self._below = below
         self._runner = asyncio.Runner()
         self._store = Store(settings, deadline_s=LISTING_S)
+
+    def opener(self, privacy: PrivacySettings) -> RowOpener:
+        """Opens what is sealed, with the keys of the same store; without a master key it only counts."""
+        master = MasterKeys.of(privacy)
+        keyring = Keyring(self._store, self._keys_bucket, master) if master is not None else None
+        return RowOpener(keyring, self._runner)
 
     def objects(self) -> Sequence[Found]:
         """List the objects. Raises MissingObjectError (no such bucket), StoreUnavailableError."""
@@ -107,6 +125,14 @@ class Bucket(AbstractContextManager["Bucket"]):
     def read(self, name: str) -> bytes:
         """Read an object. Raises MissingObjectError, StoreUnavailableError."""
         return self._runner.run(self._store.read(self._bucket, name, limit=LARGEST_OBJECT))
+
+    def read_version(self, name: str) -> tuple[bytes, str]:
+        """Read an object and its tag. Raises MissingObjectError, StoreUnavailableError."""
+        return self._runner.run(self._store.read_version(self._bucket, name, limit=LARGEST_OBJECT))
+
+    def replace(self, name: str, data: bytes, tag: str) -> None:
+        """Write an object if it is still the one that was read. Raises ChangedObjectError, StoreUnavailableError."""
+        self._runner.run(self._store.put_version(self._bucket, name, data, MEDIA_TYPE, replaces=tag))
 
     def write(self, name: str, data: bytes) -> None:
         """Write an object. Raises StoreUnavailableError."""
@@ -122,6 +148,17 @@ class Bucket(AbstractContextManager["Bucket"]):
     def __exit__(self, *_: object) -> None:
         self._runner.run(self._store.close())
         self._runner.close()
+
+
+@contextmanager
+def keys_of(settings: StoreSettings | None, privacy: PrivacySettings) -> Iterator[RowOpener]:
+    """Opens what is sealed in a log that lies elsewhere, with the keys of the store of `settings` if there is one."""
+    if settings is None:
+        with asyncio.Runner() as runner:
+            yield RowOpener(None, runner)
+        return
+    with Bucket(settings) as bucket:
+        yield bucket.opener(privacy)
 
 
 @contextmanager

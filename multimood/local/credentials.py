@@ -1,4 +1,4 @@
-"""The store's key pair: made once, kept where only the owner can read it."""
+"""The store's key pair and other secrets: made once, kept where only the owner can read them."""
 
 import json
 import os
@@ -22,6 +22,14 @@ class Credentials:
             made = {"access_key": secrets.token_hex(10), "secret_key": secrets.token_urlsafe(30)}
             write_private(file, json.dumps(made))
         return cls(**json.loads(file.read_text()))
+
+
+def secret_kept_in(file: Path) -> str:
+    """Read a secret from the file (mode 0600), making a random one at the first call."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(file, secrets.token_hex(32))
+    return file.read_text().strip()
 
 
 def write_private(file: Path, text: str) -> None:

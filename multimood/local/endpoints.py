@@ -8,15 +8,17 @@ from typing import Final
 from pydantic import SecretStr
 
 from multimood.errors import UnavailableError
-from multimood.local.credentials import Credentials
+from multimood.local.credentials import Credentials, secret_kept_in
 from multimood.local.places import DataFolder, tools
 from multimood.local.ports import HOST
 from multimood.local.services import GATEWAY_PORT
 from multimood.local.state import SystemState
-from multimood.settings import StoreSettings
+from multimood.settings import PrivacySettings, StoreSettings
 
 # The parts share the machine's cores; a pool of threads in each of them would only make them wait for each other.
 SINGLE_THREADED: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+SEALS: Final = frozenset({"gateway", "audio_encoder", "video_encoder", "reward"})
+"""Services that get the master key; nobody else has a use for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,14 @@ class Endpoints:
         )
 
     @property
+    def privacy(self) -> PrivacySettings:
+        """The master key: that of the environment, else one of this system's own."""
+        own = PrivacySettings()
+        if own.master_key.get_secret_value():
+            return own
+        return own.model_copy(update={"master_key": SecretStr(secret_kept_in(self.data.master_key))})
+
+    @property
     def api_key(self) -> str:
         """The local API key that the gateway made.
 
@@ -89,12 +99,14 @@ class Endpoints:
             "MULTIMOOD_S3_SECRET_KEY": s3.secret_key.get_secret_value(),
             "MULTIMOOD_S3_MEDIA_BUCKET": s3.media_bucket,
             "MULTIMOOD_S3_EXPERIENCE_BUCKET": s3.experience_bucket,
+            "MULTIMOOD_S3_KEYS_BUCKET": s3.keys_bucket,
             "MULTIMOOD_TRITON_URL": self.triton_url,
         }
 
     def service_env(self, name: str) -> dict[str, str]:
         """Environment variables that a service reads, beyond what a person set for it."""
         tokenizer = str(tools() / "text_encoder" / "tokenizer.json")
+        sealing = {"MULTIMOOD_MASTER_KEY": self.privacy.master_key.get_secret_value()} if name in SEALS else {}
         own = {
             "gateway": {
                 "MULTIMOOD_GATEWAY_LISTEN": self.gateway,
@@ -108,6 +120,7 @@ class Endpoints:
         return {
             **self.env,
             **SINGLE_THREADED,
+            **sealing,
             "MULTIMOOD_HEALTH_HOST": HOST,
             "MULTIMOOD_HEALTH_PORT": str(self.ports[f"{name}.health"]),
             "MULTIMOOD_TELEMETRY_FOLDER": str(self.data.telemetry),

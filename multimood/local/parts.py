@@ -85,7 +85,8 @@ def _server(name: str, folder: DataFolder, ports: Mapping[str, int], via: Mappin
         )  # fmt: skip
         return Part(kafka, "server", kafka.port)
     if name == "store":
-        buckets = StoreSettings().media_bucket, StoreSettings().experience_bucket
+        s3 = StoreSettings()
+        buckets = s3.media_bucket, s3.experience_bucket, s3.keys_bucket
         store = ObjectStore(folder.store, log, ports, buckets)
         return Part(store, "server", ports["store.s3"])
     from multimood.local.triton import TritonServer  # noqa: PLC0415 - needs what only Triton's own set-up made

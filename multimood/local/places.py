@@ -74,6 +74,11 @@ class DataFolder:
         return self.root / "gateway" / "keys.json"
 
     @property
+    def master_key(self) -> Path:
+        """What wraps every person's key; made with the folder, readable by the owner only."""
+        return self.root / "keys" / "master_key"
+
+    @property
     def kafka(self) -> Path:
         """The broker's configuration and log segments."""
         return self.root / "kafka"

@@ -7,7 +7,6 @@ from multimood.store.errors import (
     RefusedReferenceError,
     StoreUnavailableError,
 )
-from multimood.store.reference import media_key
 
 __all__ = [
     "ChangedObjectError",
@@ -16,5 +15,4 @@ __all__ = [
     "RefusedReferenceError",
     "Store",
     "StoreUnavailableError",
-    "media_key",
 ]

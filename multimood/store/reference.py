@@ -1,6 +1,5 @@
-"""Which references may be followed, and where new media goes. Pure."""
+"""Which references may be followed. Pure."""
 
-import hashlib
 import re
 from collections.abc import Collection
 from typing import Final
@@ -12,18 +11,6 @@ from multimood.store.errors import RefusedReferenceError
 SHA256_BYTES: Final = 32
 KEY_LENGTH: Final = 512
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9._:=-]+")
-_DIGEST_CHARACTERS: Final = 32
-
-
-def media_key(tenant: str, conversation_id: str, utterance_id: str, modality: str, sha256: bytes) -> str:
-    """Where an utterance's media goes: `<tenant>/<conversation>/<utterance>/<modality>-<content>`, all but two hashed.
-
-    Hashed, because a platform's ids may name a person and keys stand in the store's access logs. The content is part of
-    the key, so that sending an utterance again never changes an object that somebody is about to read.
-    """
-    parts = (conversation_id, utterance_id)
-    hashed = (hashlib.sha256(f"{tenant}/{part}".encode()).hexdigest()[:_DIGEST_CHARACTERS] for part in parts)
-    return "/".join((tenant, *hashed, f"{modality}-{sha256.hex()[:_DIGEST_CHARACTERS]}"))
 
 
 def check_reference(ref: pb.MediaRef, *, tenant: str, limit: int, buckets: Collection[str]) -> None:

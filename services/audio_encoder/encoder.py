@@ -15,6 +15,8 @@ from multimood.media import audio
 from multimood.media.apart import Decoders
 from multimood.media.errors import MediaError
 from multimood.perception.sound import sound_question, sound_vector
+from multimood.privacy.disposal import Disposal
+from multimood.privacy.media import MediaSeals
 from multimood.store import Store
 from services.audio_encoder.settings import AudioEncoderSettings
 
@@ -27,12 +29,21 @@ class AudioEncoder:
     """Handles utterances that announce audio."""
 
     def __init__(
-        self, client: InferenceClient, store: Store, settings: AudioEncoderSettings, decoders: Decoders
+        self,
+        client: InferenceClient,
+        store: Store,
+        settings: AudioEncoderSettings,
+        decoders: Decoders,
+        *,
+        seals: MediaSeals | None = None,
+        disposal: Disposal | None = None,
     ) -> None:
         self._client = client
         self._store = store
         self._settings = settings
         self._decoders = decoders
+        self._seals = seals
+        self._disposal = disposal
 
     @staticmethod
     def answers(event: Event[Message]) -> str | None:
@@ -49,7 +60,7 @@ class AudioEncoder:
         try:
             with clock.model():
                 data = await encoding.fetch(
-                    self._store, utterance.audio, utterance.context, self._decoders.limits.size_bytes
+                    self._store, utterance.audio, utterance.context, self._decoders.limits.size_bytes, self._seals
                 )
             wave = await self._decoders.wave(data)
         except MediaError as error:
@@ -62,6 +73,13 @@ class AudioEncoder:
             self._embed(utterance, wave, clock), self._transcribe(utterance, wave, HopClock.of(SERVICE, event))
         )
         return (transcript, embedding)
+
+    async def dispose(self, event: Event[Message]) -> None:
+        """The sound is encoded: without consent it is not kept."""
+        utterance = event.message
+        assert isinstance(utterance, pb.Utterance)
+        if self._disposal is not None and pb.MODALITY_AUDIO in utterance.manifest:
+            await self._disposal.of(utterance.context, utterance.audio, (utterance.video,))
 
     async def give_up(self, event: Event[Message]) -> Sequence[Output]:
         """A dependency did not answer in time: say so, so that the utterance goes on without."""

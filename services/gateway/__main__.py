@@ -7,13 +7,24 @@ from pydantic import ValidationError
 
 from multimood import telemetry
 from multimood.errors import MultimoodError
-from multimood.settings import HealthSettings, KafkaSettings, StoreSettings, TelemetrySettings, describe
+from multimood.settings import (
+    HealthSettings,
+    KafkaSettings,
+    PrivacySettings,
+    PseudonymSettings,
+    StoreSettings,
+    TelemetrySettings,
+    describe,
+)
 from services.gateway.server import GatewayServer
 from services.gateway.settings import GatewaySettings
 
 logger = logging.getLogger("services.gateway")
 
-READS = (GatewaySettings, KafkaSettings, StoreSettings, HealthSettings, TelemetrySettings)
+READS = (
+    GatewaySettings, KafkaSettings, StoreSettings, PrivacySettings, PseudonymSettings, HealthSettings,
+    TelemetrySettings,
+)  # fmt: skip
 
 
 async def _serve() -> int:

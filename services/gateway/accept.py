@@ -13,9 +13,10 @@ from multimood.bus import HopClock
 from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.contracts.v1 import gateway_pb2 as gw
-from multimood.errors import InvalidMediaError, NotFoundError, UnavailableError
+from multimood.errors import InvalidMediaError, MultimoodError, NotFoundError, UnavailableError
 from multimood.media.sniff import identify
-from multimood.store import Store, media_key
+from multimood.privacy.media import MediaSeals
+from multimood.store import Store
 from multimood.telemetry import meter
 from multimood.topics import Topic
 from services.gateway.ingest import UNKNOWN_TYPE, Upload, receive
@@ -56,6 +57,7 @@ class Acceptor:
         tenants: TenantLimits,
         memory: UploadMemory,
         store_timeout_s: float,
+        seals: MediaSeals,
     ) -> None:
         self.bus = bus
         self.store = store
@@ -64,6 +66,7 @@ class Acceptor:
         self._outcomes = outcomes
         self._memory = memory
         self._store_timeout_s = store_timeout_s
+        self._seals = seals
         self._under_way: dict[Key, asyncio.Event] = {}
         self._finishing: set[asyncio.Task[None]] = set()
 
@@ -122,27 +125,28 @@ class Acceptor:
         self._outcomes.see(turn.key, utterance)
 
     async def _stored(self, turn: Turn, media: Media) -> dict[pb.Modality, pb.MediaRef]:
-        """Put the media into the store. Words must get through without it: then the reference stays empty.
+        """Put the media into the store, sealed. Words must get through without it: then the reference stays empty.
 
-        Raises UnavailableError when the store does not take the media of an utterance without text.
+        Raises UnavailableError when the store, or that of the keys, does not take the media of an utterance without
+        text.
         """
 
         async def put(modality: pb.Modality, data: bytes, media_type: str) -> pb.MediaRef:
-            key = turn.key
-            digest = hashlib.sha256(data).digest()
-            name = media_key(key.tenant, key.conversation_id, key.utterance_id, MEDIA[modality], digest)
+            name = self._seals.name(turn.context, MEDIA[modality], hashlib.sha256(data).digest())
             try:
                 async with asyncio.timeout(self._store_timeout_s):
-                    return await self.store.put(self.store.media_bucket, name, data, media_type)
-            except (UnavailableError, TimeoutError) as error:
+                    stored, key_id = await self._seals.seal(turn.context, name, data, now_us())
+                    shown_type = UNKNOWN_TYPE if key_id else media_type
+                    ref = await self.store.put(self.store.media_bucket, name, stored, shown_type)
+                    ref.media_type, ref.key_id = media_type, key_id
+                    return ref
+            except (MultimoodError, TimeoutError) as error:
                 if not turn.text:
                     raise UnavailableError(
                         "the store does not take media at the moment; send the utterance again"
                     ) from None
                 _without_store.add(1, {"modality": MEDIA[modality]})
-                logger.warning(
-                    "media lost", extra={"modality": MEDIA[modality], "cause": getattr(error, "reason", "deadline")}
-                )
+                logger.warning("media lost", extra={"modality": MEDIA[modality], "cause": _reason(error)})
                 return pb.MediaRef()
 
         refs = await asyncio.gather(*(put(modality, *content) for modality, content in media.items()))
@@ -168,3 +172,7 @@ class Acceptor:
             except InvalidMediaError:
                 ref.media_type = UNKNOWN_TYPE
         return refs
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "reason", getattr(error, "code", "deadline")))

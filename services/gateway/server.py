@@ -14,7 +14,8 @@ from multimood import telemetry
 from multimood.contracts.v1 import gateway_pb2_grpc
 from multimood.errors import ConfigurationError
 from multimood.health import HealthServer
-from multimood.settings import HealthSettings, KafkaSettings, StoreSettings
+from multimood.privacy.media import MediaSeals
+from multimood.settings import HealthSettings, KafkaSettings, PrivacySettings, PseudonymSettings, StoreSettings
 from multimood.store import Store
 from services.gateway.accept import Acceptor
 from services.gateway.auth import Authenticator, ensure_local_key
@@ -36,7 +37,14 @@ class GatewayServer:
     """Everything wired; `run` serves until SIGTERM or SIGINT."""
 
     def __init__(
-        self, settings: GatewaySettings, kafka: KafkaSettings, store: StoreSettings, health: HealthSettings
+        self,
+        settings: GatewaySettings,
+        kafka: KafkaSettings,
+        store: StoreSettings,
+        health: HealthSettings,
+        *,
+        privacy: PrivacySettings | None = None,
+        pseudonyms: PseudonymSettings | None = None,
     ) -> None:
         self._settings = settings
         if settings.key_file is not None:
@@ -55,6 +63,7 @@ class GatewayServer:
             ),
             memory=UploadMemory(settings.upload_bytes),
             store_timeout_s=settings.store_timeout_s,
+            seals=MediaSeals.of(self._store, store, privacy or PrivacySettings(), pseudonyms or PseudonymSettings()),
         )
         self._servicer = GatewayServicer(settings, keys, acceptor, self._outcomes)
         self._health = HealthServer(health, ready=self._ready)

@@ -94,6 +94,7 @@ def check_turn(start: gw.TurnStart, tenant: str, limits: IngestLimits, media_buc
             f"{len(retention)} characters",
             "send up to 64 characters of [A-Za-z0-9._-]",
         )
+    subject = check_id("start.subject", start.subject) if start.subject else ""
     references = _references(start, tenant, limits, media_bucket)
     announced = {pb.MODALITY_AUDIO: start.audio, pb.MODALITY_VIDEO: start.video}
     uploads = tuple(modality for modality, is_announced in announced.items() if is_announced)
@@ -102,7 +103,7 @@ def check_turn(start: gw.TurnStart, tenant: str, limits: IngestLimits, media_buc
         raise InvalidRequestError("start", "nothing but blanks is announced", "send text, audio or video")
     context = pb.Context(
         tenant=tenant, conversation_id=conversation, utterance_id=utterance, locale=start.locale,
-        occurred_at_us=_occurred(start.occurred_at_us), privacy=start.privacy,
+        occurred_at_us=_occurred(start.occurred_at_us), privacy=start.privacy, subject=subject,
     )  # fmt: skip
     return Turn(context, text, uploads, references, start.wait_for_trust)
 
@@ -140,6 +141,7 @@ def _references(
         ref = pb.MediaRef()
         ref.CopyFrom(getattr(start, f"{name}_ref"))
         ref.bucket = ref.bucket or media_bucket
+        ref.ClearField("key_id")  # sealed is only what we seal ourselves
         try:
             check_reference(ref, tenant=tenant, limit=limits.media_bytes, buckets=(media_bucket,))
         except InvalidMediaError as error:

@@ -3,12 +3,13 @@ from typing import cast
 import httpx
 
 from multimood.bus import Bus, Worker, WorkerSettings, run_worker
-from multimood.experience.pseudonyms import Pseudonyms
+from multimood.experience.sealing import RowSeals
 from multimood.experience.table import EXPERIENCE_TABLE, FEEDBACK_TABLE
 from multimood.experience.writer import LogWriter
 from multimood.inference import InferenceClient
 from multimood.media.text import TextTokenizer
-from multimood.settings import PseudonymSettings, StoreSettings, TritonSettings
+from multimood.privacy import Keyring, MasterKeys, Pseudonyms
+from multimood.settings import PrivacySettings, PseudonymSettings, StoreSettings, TritonSettings
 from multimood.store import Store
 from multimood.trust import EmpathyHead, Judge, JudgeRules, QualityHead, ReplyRules, RulesJudge, TrustWeights
 from multimood.trust.embedding import embedder
@@ -27,6 +28,8 @@ def make(settings: WorkerSettings) -> Worker:
     own, s3 = RewardSettings(), StoreSettings()
     store, triton, llm = Store(s3), InferenceClient(TritonSettings()), llm_client(own)
     pseudonyms = Pseudonyms.of(PseudonymSettings(), s3)
+    master = MasterKeys.of(PrivacySettings())
+    seals = RowSeals(Keyring(store, s3.keys_bucket, master)) if master is not None else None
     rules, memory = ReplyRules.load(own.reply_rules), Memory()
     rows = LogWriter(store, s3.experience_bucket, EXPERIENCE_TABLE, flush_s=own.flush_s)
     ratings = LogWriter(store, s3.experience_bucket, FEEDBACK_TABLE, flush_s=own.flush_s)
@@ -34,7 +37,7 @@ def make(settings: WorkerSettings) -> Worker:
     scorer = Scorer(judges, TrustWeights.load(own.weights), rules, concurrency=own.concurrency)
 
     def build(bus: Bus) -> RewardProcessor:
-        reward = Reward(bus, scorer, rows, memory, bucket=s3.experience_bucket, pseudonyms=pseudonyms)
+        reward = Reward(bus, scorer, rows, memory, bucket=s3.experience_bucket, pseudonyms=pseudonyms, seals=seals)
         feedback = FeedbackLog(bus, ratings, memory, own.feedback_wait_s, pseudonyms)
         return RewardProcessor(bus, reward, feedback, logs=(rows, ratings), memory=memory, settings=own)
 
@@ -74,5 +77,5 @@ if __name__ == "__main__":
         SERVICE,
         "Scores every reply on seven criteria, and writes the experience log.",
         make,
-        (RewardSettings, StoreSettings, PseudonymSettings, TritonSettings),
+        (RewardSettings, StoreSettings, PrivacySettings, PseudonymSettings, TritonSettings),
     )

@@ -20,10 +20,12 @@ from multimood.bus import Bus, Delivery, Event, HopClock, JoinedParts, Joining, 
 from multimood.bus.acks import Limits
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.experience.naming import DECISIONS, REPLIES, of_this_version
-from multimood.experience.pseudonyms import Pseudonyms
 from multimood.experience.record import Origin, row_of
+from multimood.experience.sealing import RowSeals
 from multimood.experience.writer import LogWriter
 from multimood.join import Join
+from multimood.privacy.keys import ErasedError
+from multimood.privacy.pseudonyms import Pseudonyms
 from multimood.telemetry import current_traceparent, meter, remote_context, span_link, tracer
 from multimood.topics import Topic
 from services.reward.core import SERVICE, may_learn, origin_of, required
@@ -47,7 +49,15 @@ class Reward:
     """Scores what the join gives, and logs it."""
 
     def __init__(
-        self, bus: Bus, scorer: Scorer, log: LogWriter, memory: Memory, *, bucket: str, pseudonyms: Pseudonyms
+        self,
+        bus: Bus,
+        scorer: Scorer,
+        log: LogWriter,
+        memory: Memory,
+        *,
+        bucket: str,
+        pseudonyms: Pseudonyms,
+        seals: RowSeals | None = None,
     ) -> None:
         self._bus = bus
         self._scorer = scorer
@@ -55,11 +65,15 @@ class Reward:
         self._memory = memory
         self._bucket = bucket
         self._pseudonyms = pseudonyms
+        self._seals = seals
         self._busy: dict[str, asyncio.Event] = {}
         self.held = 0
         """Records that wait for their row to be durable."""
         self._scored = meter().create_counter(
             "multimood.reward.replies", description="Replies scored, by what is known"
+        )
+        self._erased = meter().create_counter(
+            "multimood.reward.erased", description="Rows not written: the person was erased after they said it"
         )
 
     async def finish(self, joined: JoinedParts) -> None:
@@ -92,7 +106,14 @@ class Reward:
             key = DECISIONS.key(cast("Origin", _origin(joined.tickets, topics.DECISION)))
         self.held += len(joined.tickets)
         try:
-            await self._log.add(key, row_of(decision, reply, trust, origin, pseudonyms=self._pseudonyms))
+            row = row_of(decision, reply, trust, origin, pseudonyms=self._pseudonyms)
+            if self._seals is not None:
+                known = [message for message in (decision, reply) if message is not None]
+                subject = self._pseudonyms.subject(known[0].context)
+                row = await self._seals.sealed(row, subject, _said_at_us(known, joined.tickets))
+            await self._log.add(key, row)
+        except ErasedError:
+            self._erased.add(1)
         finally:
             self.held -= len(joined.tickets)
 
@@ -177,6 +198,12 @@ def _message(parts: Mapping[str, Part], topic: Topic) -> Message | None:
 def _origin(deliveries: Collection[Delivery], topic: Topic) -> Origin | None:
     """Where the part that was kept lies: of two of one kind the first stays."""
     return next((origin_of(delivery) for delivery in deliveries if delivery.topic is topic), None)
+
+
+def _said_at_us(messages: Sequence[pb.Decision | pb.Reply], deliveries: Collection[Delivery]) -> int:
+    """When the utterance came, by our own clocks: the first hop that is known, else when its records were appended."""
+    hops = [hop.received_at_us for message in messages for hop in message.hops if hop.received_at_us > 0]
+    return min(hops, default=0) or min(origin_of(delivery).timestamp_ms * 1000 for delivery in deliveries)
 
 
 @contextmanager

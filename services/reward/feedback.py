@@ -13,9 +13,9 @@ from multimood.bus import Bus, Delivery, Event
 from multimood.bus.envelope import decode
 from multimood.errors import InvalidEventError
 from multimood.experience.naming import RATINGS
-from multimood.experience.pseudonyms import Pseudonyms
 from multimood.experience.record import feedback_row
 from multimood.experience.writer import LogWriter
+from multimood.privacy.pseudonyms import Pseudonyms
 from multimood.telemetry import meter
 from services.reward.core import origin_of
 from services.reward.memory import Memory

@@ -5,7 +5,9 @@ from multimood.media.apart import Decoders
 from multimood.media.limits import MediaLimits
 from multimood.perception.picture import picture_contract
 from multimood.perception.widths import WidthSettings
-from multimood.settings import StoreSettings, TritonSettings
+from multimood.privacy.disposal import Disposal
+from multimood.privacy.media import MediaSeals
+from multimood.settings import PrivacySettings, PseudonymSettings, StoreSettings, TritonSettings
 from multimood.store import Store
 from services.video_encoder.encoder import SERVICE, VideoEncoder
 from services.video_encoder.settings import VideoEncoderSettings
@@ -14,9 +16,11 @@ from services.video_encoder.settings import VideoEncoderSettings
 def make(settings: WorkerSettings) -> Worker:
     """Wire the service."""
     own = VideoEncoderSettings()
-    client, store = InferenceClient(TritonSettings()), Store(StoreSettings())
+    s3, privacy = StoreSettings(), PrivacySettings()
+    client, store = InferenceClient(TritonSettings()), Store(s3)
     decoders = Decoders(MediaLimits(), own.decoders)
-    encoder = VideoEncoder(client, store, own, decoders)
+    seals, disposal = MediaSeals.of(store, s3, privacy, PseudonymSettings()), Disposal(store, privacy.retention)
+    encoder = VideoEncoder(client, store, own, decoders, seals=seals, disposal=disposal)
     return Worker(
         SERVICE,
         (topics.UTTERANCE,),
@@ -28,16 +32,18 @@ def make(settings: WorkerSettings) -> Worker:
             answers=encoder.answers,
             recovers=((topics.EMBEDDING_VIDEO, 2_000),),
             on_exhausted=encoder.give_up,
+            after=encoder.dispose,
             concurrency=own.concurrency,
             retry=RetryPolicy(budget_s=own.retry_budget_s),
         ),
         settings=settings,
         fits=Contracts(client, picture_contract(own, WidthSettings())).fit,
         checks={"triton": client.ready, "store": store.ready},
-        on_stop=(client.close, store.close, decoders.close),
+        on_stop=(client.close, disposal.close, store.close, decoders.close),
     )
 
 
 if __name__ == "__main__":
     run_worker(SERVICE, "Embeds the expression of the face in a clip.", make,
-               (VideoEncoderSettings, WidthSettings, TritonSettings, StoreSettings))  # fmt: skip
+               (VideoEncoderSettings, WidthSettings, TritonSettings, StoreSettings, PrivacySettings,
+                PseudonymSettings))  # fmt: skip

@@ -11,6 +11,8 @@ from multimood.inference import InferenceClient
 from multimood.media.apart import Decoders
 from multimood.media.errors import MediaError
 from multimood.perception.picture import picture_question, picture_vector
+from multimood.privacy.disposal import Disposal
+from multimood.privacy.media import MediaSeals
 from multimood.store import Store
 from services.video_encoder.settings import VideoEncoderSettings
 
@@ -21,12 +23,21 @@ class VideoEncoder:
     """Handles utterances that announce video."""
 
     def __init__(
-        self, client: InferenceClient, store: Store, settings: VideoEncoderSettings, decoders: Decoders
+        self,
+        client: InferenceClient,
+        store: Store,
+        settings: VideoEncoderSettings,
+        decoders: Decoders,
+        *,
+        seals: MediaSeals | None = None,
+        disposal: Disposal | None = None,
     ) -> None:
         self._client = client
         self._store = store
         self._settings = settings
         self._decoders = decoders
+        self._seals = seals
+        self._disposal = disposal
 
     @staticmethod
     def answers(event: Event[Message]) -> str | None:
@@ -44,7 +55,7 @@ class VideoEncoder:
         try:
             with clock.model():
                 data = await encoding.fetch(
-                    self._store, utterance.video, utterance.context, self._decoders.limits.size_bytes
+                    self._store, utterance.video, utterance.context, self._decoders.limits.size_bytes, self._seals
                 )
             frames = await self._decoders.frames(data, fps=own.frames_per_s, most=own.most_frames)
             with clock.model():
@@ -58,6 +69,13 @@ class VideoEncoder:
             return (encoding.missing(utterance.context, pb.MODALITY_VIDEO, pb.MISSING_REASON_NO_FACE, clock.hop()),)
         model = (own.model, found.model_version)
         return (encoding.present(utterance.context, pb.MODALITY_VIDEO, vector, model, clock.hop()),)
+
+    async def dispose(self, event: Event[Message]) -> None:
+        """The clip is encoded: without consent it is not kept."""
+        utterance = event.message
+        assert isinstance(utterance, pb.Utterance)
+        if self._disposal is not None and pb.MODALITY_VIDEO in utterance.manifest:
+            await self._disposal.of(utterance.context, utterance.video, (utterance.audio,))
 
     async def give_up(self, event: Event[Message]) -> Sequence[Output]:
         """A dependency did not answer in time: say so, so that the utterance goes on without."""

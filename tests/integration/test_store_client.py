@@ -14,7 +14,7 @@ from multimood.contracts.v1 import events_pb2 as pb
 from multimood.local.store import ObjectStore
 from multimood.media.errors import MediaError, MediaFault
 from multimood.settings import StoreSettings
-from multimood.store import MissingObjectError, RefusedReferenceError, Store, StoreUnavailableError, media_key
+from multimood.store import MissingObjectError, RefusedReferenceError, Store, StoreUnavailableError
 
 pytestmark = pytest.mark.integration
 
@@ -36,7 +36,7 @@ async def client(store: ObjectStore) -> AsyncIterator[Store]:
 
 
 async def put(client: Store, data: bytes, tenant: str = "acme") -> pb.MediaRef:
-    key = media_key(tenant, "c", secrets.token_hex(8), "audio", hashlib.sha256(data).digest())
+    key = f"{tenant}/{secrets.token_hex(8)}/audio"
     return await client.put("media", key, data, "audio/wav")
 
 

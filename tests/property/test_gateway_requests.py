@@ -17,6 +17,8 @@ from multimood.bus.envelope import decode
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.contracts.v1 import gateway_pb2 as gw
 from multimood.errors import NotFoundError, UnavailableError
+from multimood.privacy.media import MediaSeals
+from multimood.privacy.pseudonyms import Pseudonyms
 from multimood.topics import ACKNOWLEDGEMENT, FEEDBACK, UTTERANCE, Topic
 from services.gateway.accept import Acceptor
 from services.gateway.acknowledgement import check_acknowledgement
@@ -115,6 +117,7 @@ async def converse(bus: Bus, memory: UploadMemory, stream: list[gw.ConverseReque
     acceptor = Acceptor(
         bus, Shelf(), Outcomes(most=10, most_bytes=10_000, ttl_s=60),  # type: ignore[arg-type]
         limits=LIMITS, tenants=tenants, memory=memory, store_timeout_s=1,
+        seals=MediaSeals(Pseudonyms(b"for tests"), None),
     )  # fmt: skip
 
     async def coming() -> AsyncIterator[gw.ConverseRequest]:

@@ -18,7 +18,7 @@ from multimood.experience.exports.minari import episodes
 from multimood.experience.exports.obp import load_bandit_feedback
 from multimood.experience.exports.transitions import transitions
 from multimood.experience.exports.wishes import Exported, Rows
-from multimood.experience.schema import CONTENT, Row
+from multimood.experience.schema import CONTENT, SEALED, Row
 from multimood.experience.table import encode
 from multimood.perception.state import names_of
 from multimood.taxonomy import MESC_STRATEGIES
@@ -122,7 +122,7 @@ def test_the_dataset_has_what_was_said_only_when_asked(tmp_path: Path) -> None:
     export(of(said), "hf", tmp_path / "plain")
     export(of(said), "hf", tmp_path / "said", Wishes(content=True))
     plain, whole = table(tmp_path / "plain"), table(tmp_path / "said")
-    assert set(SCHEMA.names) - set(plain[0]) == set(CONTENT)
+    assert set(SCHEMA.names) - set(plain[0]) == {*CONTENT, *SEALED}
     assert whole[0]["reply_text"] == ROWS[0]["reply_text"]
     assert len(plain) == len(whole) == 18
     assert "reply_text" not in (tmp_path / "plain" / "README.md").read_text()

@@ -96,20 +96,22 @@ REPLY_SOURCE_VETTED_CRISIS: ReplySource
 REPLY_SOURCE_VETTED_FALLBACK: ReplySource
 
 class Context(_message.Message):
-    __slots__ = ("tenant", "conversation_id", "utterance_id", "occurred_at_us", "locale", "privacy")
+    __slots__ = ("tenant", "conversation_id", "utterance_id", "occurred_at_us", "locale", "privacy", "subject")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
     UTTERANCE_ID_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_US_FIELD_NUMBER: _ClassVar[int]
     LOCALE_FIELD_NUMBER: _ClassVar[int]
     PRIVACY_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     conversation_id: str
     utterance_id: str
     occurred_at_us: int
     locale: str
     privacy: Privacy
-    def __init__(self, tenant: _Optional[str] = ..., conversation_id: _Optional[str] = ..., utterance_id: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., locale: _Optional[str] = ..., privacy: _Optional[_Union[Privacy, _Mapping]] = ...) -> None: ...
+    subject: str
+    def __init__(self, tenant: _Optional[str] = ..., conversation_id: _Optional[str] = ..., utterance_id: _Optional[str] = ..., occurred_at_us: _Optional[int] = ..., locale: _Optional[str] = ..., privacy: _Optional[_Union[Privacy, _Mapping]] = ..., subject: _Optional[str] = ...) -> None: ...
 
 class Privacy(_message.Message):
     __slots__ = ("learning_consent", "retention_class")
@@ -118,6 +120,14 @@ class Privacy(_message.Message):
     learning_consent: bool
     retention_class: str
     def __init__(self, learning_consent: _Optional[bool] = ..., retention_class: _Optional[str] = ...) -> None: ...
+
+class Erasure(_message.Message):
+    __slots__ = ("context", "erased_at_us")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    ERASED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    context: Context
+    erased_at_us: int
+    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., erased_at_us: _Optional[int] = ...) -> None: ...
 
 class Hop(_message.Message):
     __slots__ = ("service", "received_at_us", "produced_at_us", "model_us")
@@ -132,18 +142,20 @@ class Hop(_message.Message):
     def __init__(self, service: _Optional[str] = ..., received_at_us: _Optional[int] = ..., produced_at_us: _Optional[int] = ..., model_us: _Optional[int] = ...) -> None: ...
 
 class MediaRef(_message.Message):
-    __slots__ = ("bucket", "key", "sha256", "size_bytes", "media_type")
+    __slots__ = ("bucket", "key", "sha256", "size_bytes", "media_type", "key_id")
     BUCKET_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
     bucket: str
     key: str
     sha256: bytes
     size_bytes: int
     media_type: str
-    def __init__(self, bucket: _Optional[str] = ..., key: _Optional[str] = ..., sha256: _Optional[bytes] = ..., size_bytes: _Optional[int] = ..., media_type: _Optional[str] = ...) -> None: ...
+    key_id: bytes
+    def __init__(self, bucket: _Optional[str] = ..., key: _Optional[str] = ..., sha256: _Optional[bytes] = ..., size_bytes: _Optional[int] = ..., media_type: _Optional[str] = ..., key_id: _Optional[bytes] = ...) -> None: ...
 
 class Utterance(_message.Message):
     __slots__ = ("context", "manifest", "text", "audio", "video", "hops")

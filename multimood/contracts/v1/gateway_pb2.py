@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from multimood.contracts.v1 import events_pb2 as multimood_dot_v1_dot_events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amultimood/v1/gateway.proto\x12\x0cmultimood.v1\x1a\x19multimood/v1/events.proto\"n\n\x0f\x43onverseRequest\x12(\n\x05start\x18\x01 \x01(\x0b\x32\x17.multimood.v1.TurnStartH\x00\x12)\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x18.multimood.v1.MediaChunkH\x00\x42\x06\n\x04part\"\xa4\x02\n\tTurnStart\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x14\n\x0cutterance_id\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0e\n\x06locale\x18\x04 \x01(\t\x12&\n\x07privacy\x18\x05 \x01(\x0b\x32\x15.multimood.v1.Privacy\x12\x16\n\x0eoccurred_at_us\x18\x06 \x01(\x03\x12\r\n\x05\x61udio\x18\x07 \x01(\x08\x12\r\n\x05video\x18\x08 \x01(\x08\x12\x16\n\x0ewait_for_trust\x18\t \x01(\x08\x12)\n\taudio_ref\x18\n \x01(\x0b\x32\x16.multimood.v1.MediaRef\x12)\n\tvideo_ref\x18\x0b \x01(\x0b\x32\x16.multimood.v1.MediaRef\"D\n\nMediaChunk\x12(\n\x08modality\x18\x01 \x01(\x0e\x32\x16.multimood.v1.Modality\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\xca\x02\n\x10\x43onverseResponse\x12*\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x16.multimood.v1.AcceptedH\x00\x12*\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x16.multimood.v1.DecisionH\x00\x12)\n\x05\x64\x65lta\x18\x03 \x01(\x0b\x32\x18.multimood.v1.ReplyDeltaH\x00\x12$\n\x05reply\x18\x04 \x01(\x0b\x32\x13.multimood.v1.ReplyH\x00\x12.\n\nescalation\x18\x05 \x01(\x0b\x32\x18.multimood.v1.EscalationH\x00\x12)\n\x05trust\x18\x06 \x01(\x0b\x32\x18.multimood.v1.TrustScoreH\x00\x12*\n\x08rejected\x18\x07 \x01(\x0b\x32\x16.multimood.v1.RejectedH\x00\x42\x06\n\x04part\"3\n\x08\x41\x63\x63\x65pted\x12\x14\n\x0cutterance_id\x18\x01 \x01(\t\x12\x11\n\tduplicate\x18\x02 \x01(\x08\")\n\x08Rejected\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\";\n\x0fPublishResponse\x12(\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x16.multimood.v1.Accepted\"P\n\x0fGetReplyRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x14\n\x0cutterance_id\x18\x02 \x01(\t\x12\x0e\n\x06wait_s\x18\x03 \x01(\x02\"\xe1\x01\n\x10GetReplyResponse\x12\"\n\x05reply\x18\x01 \x01(\x0b\x32\x13.multimood.v1.Reply\x12(\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x16.multimood.v1.Decision\x12,\n\nescalation\x18\x03 \x01(\x0b\x32\x18.multimood.v1.Escalation\x12\'\n\x05trust\x18\x04 \x01(\x0b\x32\x18.multimood.v1.TrustScore\x12(\n\x08rejected\x18\x05 \x01(\x0b\x32\x16.multimood.v1.Rejected\"\x9a\x01\n\x13SendFeedbackRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x14\n\x0cutterance_id\x18\x02 \x01(\t\x12\x13\n\x06rating\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tintensity\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06source\x18\x05 \x01(\tB\t\n\x07_ratingB\x0c\n\n_intensity\"\x16\n\x14SendFeedbackResponse\"t\n\x12\x41\x63knowledgeRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x14\n\x0cutterance_id\x18\x02 \x01(\t\x12\x15\n\rescalation_id\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x0c\n\x04note\x18\x05 \x01(\t\"\x15\n\x13\x41\x63knowledgeResponse2\x99\x03\n\x07Gateway\x12M\n\x08\x43onverse\x12\x1d.multimood.v1.ConverseRequest\x1a\x1e.multimood.v1.ConverseResponse(\x01\x30\x01\x12I\n\x07Publish\x12\x1d.multimood.v1.ConverseRequest\x1a\x1d.multimood.v1.PublishResponse(\x01\x12I\n\x08GetReply\x12\x1d.multimood.v1.GetReplyRequest\x1a\x1e.multimood.v1.GetReplyResponse\x12U\n\x0cSendFeedback\x12!.multimood.v1.SendFeedbackRequest\x1a\".multimood.v1.SendFeedbackResponse\x12R\n\x0b\x41\x63knowledge\x12 .multimood.v1.AcknowledgeRequest\x1a!.multimood.v1.AcknowledgeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amultimood/v1/gateway.proto\x12\x0cmultimood.v1\x1a\x19multimood/v1/events.proto\"n\n\x0f\x43onverseRequest\x12(\n\x05start\x18\x01 \x01(\x0b\x32\x17.multimood.v1.TurnStartH\x00\x12)\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x18.multimood.v1.MediaChunkH\x00\x42\x06\n\x04part\"\xb5\x02\n\tTurnStart\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x14\n\x0cutterance_id\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0e\n\x06locale\x18\x04 \x01(\t\x12&\n\x07privacy\x18\x05 \x01(\x0b\x32\x15.multimood.v1.Privacy\x12\x16\n\x0eoccurred_at_us\x18\x06 \x01(\x03\x12\r\n\x05\x61udio\x18\x07 \x01(\x08\x12\r\n\x05video\x18\x08 \x01(\x08\x12\x16\n\x0ewait_for_trust\x18\t \x01(\x08\x12)\n\taudio_ref\x18\n \x01(\x0b\x32\x16.multimood.v1.MediaRef\x12)\n\tvideo_ref\x18\x0b \x01(\x0b\x32\x16.multimood.v1.MediaRef\x12\x0f\n\x07subject\x18\x0c \x01(\t\"D\n\nMediaChunk\x12(\n\x08modality\x18\x01 \x01(\x0e\x32\x16.multimood.v1.Modality\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\xca\x02\n\x10\x43onverseResponse\x12*\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x16.multimood.v1.AcceptedH\x00\x12*\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x16.multimood.v1.DecisionH\x00\x12)\n\x05\x64\x65lta\x18\x03 \x01(\x0b\x32\x18.multimood.v1.ReplyDeltaH\x00\x12$\n\x05reply\x18\x04 \x01(\x0b\x32\x13.multimood.v1.ReplyH\x00\x12.\n\nescalation\x18\x05 \x01(\x0b\x32\x18.multimood.v1.EscalationH\x00\x12)\n\x05trust\x18\x06 \x01(\x0b\x32\x18.multimood.v1.TrustScoreH\x00\x12*\n\x08rejected\x18\x07 \x01(\x0b\x32\x16.multimood.v1.RejectedH\x00\x42\x06\n\x04part\"3\n\x08\x41\x63\x63\x65pted\x12\x14\n\x0cutterance_id\x18\x01 \x01(\t\x12\x11\n\tduplicate\x18\x02 \x01(\x08\")\n\x08Rejected\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\";\n\x0fPublishResponse\x12(\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x16.multimood.v1.Accepted\"P\n\x0fGetReplyRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x14\n\x0cutterance_id\x18\x02 \x01(\t\x12\x0e\n\x06wait_s\x18\x03 \x01(\x02\"\xe1\x01\n\x10GetReplyResponse\x12\"\n\x05reply\x18\x01 \x01(\x0b\x32\x13.multimood.v1.Reply\x12(\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x16.multimood.v1.Decision\x12,\n\nescalation\x18\x03 \x01(\x0b\x32\x18.multimood.v1.Escalation\x12\'\n\x05trust\x18\x04 \x01(\x0b\x32\x18.multimood.v1.TrustScore\x12(\n\x08rejected\x18\x05 \x01(\x0b\x32\x16.multimood.v1.Rejected\"\x9a\x01\n\x13SendFeedbackRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x14\n\x0cutterance_id\x18\x02 \x01(\t\x12\x13\n\x06rating\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tintensity\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06source\x18\x05 \x01(\tB\t\n\x07_ratingB\x0c\n\n_intensity\"\x16\n\x14SendFeedbackResponse\"t\n\x12\x41\x63knowledgeRequest\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x14\n\x0cutterance_id\x18\x02 \x01(\t\x12\x15\n\rescalation_id\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x04 \x01(\t\x12\x0c\n\x04note\x18\x05 \x01(\t\"\x15\n\x13\x41\x63knowledgeResponse2\x99\x03\n\x07Gateway\x12M\n\x08\x43onverse\x12\x1d.multimood.v1.ConverseRequest\x1a\x1e.multimood.v1.ConverseResponse(\x01\x30\x01\x12I\n\x07Publish\x12\x1d.multimood.v1.ConverseRequest\x1a\x1d.multimood.v1.PublishResponse(\x01\x12I\n\x08GetReply\x12\x1d.multimood.v1.GetReplyRequest\x1a\x1e.multimood.v1.GetReplyResponse\x12U\n\x0cSendFeedback\x12!.multimood.v1.SendFeedbackRequest\x1a\".multimood.v1.SendFeedbackResponse\x12R\n\x0b\x41\x63knowledge\x12 .multimood.v1.AcknowledgeRequest\x1a!.multimood.v1.AcknowledgeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,29 +35,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONVERSEREQUEST']._serialized_start=71
   _globals['_CONVERSEREQUEST']._serialized_end=181
   _globals['_TURNSTART']._serialized_start=184
-  _globals['_TURNSTART']._serialized_end=476
-  _globals['_MEDIACHUNK']._serialized_start=478
-  _globals['_MEDIACHUNK']._serialized_end=546
-  _globals['_CONVERSERESPONSE']._serialized_start=549
-  _globals['_CONVERSERESPONSE']._serialized_end=879
-  _globals['_ACCEPTED']._serialized_start=881
-  _globals['_ACCEPTED']._serialized_end=932
-  _globals['_REJECTED']._serialized_start=934
-  _globals['_REJECTED']._serialized_end=975
-  _globals['_PUBLISHRESPONSE']._serialized_start=977
-  _globals['_PUBLISHRESPONSE']._serialized_end=1036
-  _globals['_GETREPLYREQUEST']._serialized_start=1038
-  _globals['_GETREPLYREQUEST']._serialized_end=1118
-  _globals['_GETREPLYRESPONSE']._serialized_start=1121
-  _globals['_GETREPLYRESPONSE']._serialized_end=1346
-  _globals['_SENDFEEDBACKREQUEST']._serialized_start=1349
-  _globals['_SENDFEEDBACKREQUEST']._serialized_end=1503
-  _globals['_SENDFEEDBACKRESPONSE']._serialized_start=1505
-  _globals['_SENDFEEDBACKRESPONSE']._serialized_end=1527
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_start=1529
-  _globals['_ACKNOWLEDGEREQUEST']._serialized_end=1645
-  _globals['_ACKNOWLEDGERESPONSE']._serialized_start=1647
-  _globals['_ACKNOWLEDGERESPONSE']._serialized_end=1668
-  _globals['_GATEWAY']._serialized_start=1671
-  _globals['_GATEWAY']._serialized_end=2080
+  _globals['_TURNSTART']._serialized_end=493
+  _globals['_MEDIACHUNK']._serialized_start=495
+  _globals['_MEDIACHUNK']._serialized_end=563
+  _globals['_CONVERSERESPONSE']._serialized_start=566
+  _globals['_CONVERSERESPONSE']._serialized_end=896
+  _globals['_ACCEPTED']._serialized_start=898
+  _globals['_ACCEPTED']._serialized_end=949
+  _globals['_REJECTED']._serialized_start=951
+  _globals['_REJECTED']._serialized_end=992
+  _globals['_PUBLISHRESPONSE']._serialized_start=994
+  _globals['_PUBLISHRESPONSE']._serialized_end=1053
+  _globals['_GETREPLYREQUEST']._serialized_start=1055
+  _globals['_GETREPLYREQUEST']._serialized_end=1135
+  _globals['_GETREPLYRESPONSE']._serialized_start=1138
+  _globals['_GETREPLYRESPONSE']._serialized_end=1363
+  _globals['_SENDFEEDBACKREQUEST']._serialized_start=1366
+  _globals['_SENDFEEDBACKREQUEST']._serialized_end=1520
+  _globals['_SENDFEEDBACKRESPONSE']._serialized_start=1522
+  _globals['_SENDFEEDBACKRESPONSE']._serialized_end=1544
+  _globals['_ACKNOWLEDGEREQUEST']._serialized_start=1546
+  _globals['_ACKNOWLEDGEREQUEST']._serialized_end=1662
+  _globals['_ACKNOWLEDGERESPONSE']._serialized_start=1664
+  _globals['_ACKNOWLEDGERESPONSE']._serialized_end=1685
+  _globals['_GATEWAY']._serialized_start=1688
+  _globals['_GATEWAY']._serialized_end=2097
 # @@protoc_insertion_point(module_scope)

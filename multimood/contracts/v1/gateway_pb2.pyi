@@ -15,7 +15,7 @@ class ConverseRequest(_message.Message):
     def __init__(self, start: _Optional[_Union[TurnStart, _Mapping]] = ..., chunk: _Optional[_Union[MediaChunk, _Mapping]] = ...) -> None: ...
 
 class TurnStart(_message.Message):
-    __slots__ = ("conversation_id", "utterance_id", "text", "locale", "privacy", "occurred_at_us", "audio", "video", "wait_for_trust", "audio_ref", "video_ref")
+    __slots__ = ("conversation_id", "utterance_id", "text", "locale", "privacy", "occurred_at_us", "audio", "video", "wait_for_trust", "audio_ref", "video_ref", "subject")
     CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
     UTTERANCE_ID_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -27,6 +27,7 @@ class TurnStart(_message.Message):
     WAIT_FOR_TRUST_FIELD_NUMBER: _ClassVar[int]
     AUDIO_REF_FIELD_NUMBER: _ClassVar[int]
     VIDEO_REF_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
     conversation_id: str
     utterance_id: str
     text: str
@@ -38,7 +39,8 @@ class TurnStart(_message.Message):
     wait_for_trust: bool
     audio_ref: _events_pb2.MediaRef
     video_ref: _events_pb2.MediaRef
-    def __init__(self, conversation_id: _Optional[str] = ..., utterance_id: _Optional[str] = ..., text: _Optional[str] = ..., locale: _Optional[str] = ..., privacy: _Optional[_Union[_events_pb2.Privacy, _Mapping]] = ..., occurred_at_us: _Optional[int] = ..., audio: _Optional[bool] = ..., video: _Optional[bool] = ..., wait_for_trust: _Optional[bool] = ..., audio_ref: _Optional[_Union[_events_pb2.MediaRef, _Mapping]] = ..., video_ref: _Optional[_Union[_events_pb2.MediaRef, _Mapping]] = ...) -> None: ...
+    subject: str
+    def __init__(self, conversation_id: _Optional[str] = ..., utterance_id: _Optional[str] = ..., text: _Optional[str] = ..., locale: _Optional[str] = ..., privacy: _Optional[_Union[_events_pb2.Privacy, _Mapping]] = ..., occurred_at_us: _Optional[int] = ..., audio: _Optional[bool] = ..., video: _Optional[bool] = ..., wait_for_trust: _Optional[bool] = ..., audio_ref: _Optional[_Union[_events_pb2.MediaRef, _Mapping]] = ..., video_ref: _Optional[_Union[_events_pb2.MediaRef, _Mapping]] = ..., subject: _Optional[str] = ...) -> None: ...
 
 class MediaChunk(_message.Message):
     __slots__ = ("modality", "data")

@@ -9,7 +9,7 @@ import pyarrow as pa
 from multimood.experience.exports.content import without_content
 from multimood.experience.exports.parquet import write_card, write_shards
 from multimood.experience.exports.wishes import CREATED, Exported, NothingToExportError, Rows, Wishes
-from multimood.experience.schema import CONTENT, FEEDBACK_SCHEMA, SCHEMA
+from multimood.experience.schema import CONTENT, FEEDBACK_SCHEMA, SCHEMA, SEALED
 
 LATER = (
     pa.field("feedback", pa.list_(pa.struct(list(FEEDBACK_SCHEMA)))),
@@ -25,7 +25,7 @@ LATER = (
 def export_hf(rows: Rows, out: Path, wishes: Wishes) -> Exported:
     """Write every row, with what came later; what was said only when it is wished for."""
     done = Exported()
-    hidden = () if wishes.content else CONTENT
+    hidden = tuple(SEALED) if wishes.content else (*CONTENT, *SEALED)
     schema = pa.schema([field for field in (*SCHEMA, *LATER) if field.name not in hidden], metadata=SCHEMA.metadata)
 
     def chosen() -> Iterator[dict[str, Any]]:
