@@ -112,6 +112,7 @@ HONEST: dict[str, Callable[[pb.Context, random.Random], Message]] = {
         context=said, escalation_id="e-1", by="someone", acknowledged_at_us=sample.T0
     ),
     topics.CONVERSATION.name: lambda said, _: _conversation(said),
+    topics.ERASURE.name: lambda said, _: pb.Erasure(context=said, erased_at_us=sample.T0),
 }
 
 
