@@ -4,6 +4,7 @@ Every per-utterance topic has the same partition count and the same key, so that
 the same partition number of every topic.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -67,11 +68,32 @@ TOPICS: Final = (
 )  # fmt: skip
 EMBEDDINGS: Final = (EMBEDDING_TEXT, EMBEDDING_AUDIO, EMBEDDING_VIDEO)
 BY_NAME: Final = {topic.name: topic for topic in TOPICS}
+READERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        UTTERANCE.name: ("sentinel", "text_encoder", "audio_encoder", "video_encoder", "joiner"),
+        TRANSCRIPT.name: ("sentinel", "text_encoder"),
+        SCREENING.name: ("joiner",),
+        EMBEDDING_TEXT.name: ("joiner",),
+        EMBEDDING_AUDIO.name: ("joiner",),
+        EMBEDDING_VIDEO.name: ("joiner",),
+        FEATURES.name: ("strategist",),
+        DECISION.name: ("responder", "reward"),
+        REPLY.name: ("strategist", "reward"),
+        FEEDBACK.name: ("reward",),
+        ERASURE.name: ("strategist",),
+    }
+)
+"""The services whose consumer groups read a topic (followers, which have none, are not among them)."""
 GIVES_UP: Final = MappingProxyType(
     {UTTERANCE.dead_letters: "joiner", FEATURES.dead_letters: "strategist", DECISION.dead_letters: "responder"}
 )
 """Dead letters after which no reply can come, by who gave up: without an encoder or the sentinel there is still one."""
 DEAD_LETTER_RETENTION_MS: Final = 30 * DAY_MS
+SEGMENT_MS: Final = HOUR_MS
+"""A file of the broker is written to for so long at most. Only then can it be deleted or compacted: without that bound
+records stay on its disk days after their retention."""
+COMPACTION_LAG_MS: Final = HOUR_MS
+"""A state that was replaced is gone from a file so long after it was closed, at the latest."""
 DEAD_LETTER_ROOM: Final = 64 << 10
 """By so many bytes a dead letter may be larger than the largest record: it is that record and some headers more."""
 

@@ -17,6 +17,7 @@ from multimood import topics
 from multimood.audit.summary import Summary
 from multimood.audit.verdict import Facts, Ledger, Verdict, name_of
 from multimood.bus.envelope import decode, event_id
+from multimood.bus.filler import is_filler
 from multimood.bus.letters import Letter, Place, sort_letters
 from multimood.bus.tail import PartitionTail
 from multimood.errors import InvalidEventError, UnavailableError
@@ -99,6 +100,8 @@ class _Reading:
         """Take a partition's records; gives how many could not be decoded."""
         unreadable = 0
         async for record in self.tail.read(topic, partition):
+            if is_filler(record):
+                continue
             try:
                 event = decode(topic, record.value, record.headers, record.key, 0)
             except InvalidEventError:

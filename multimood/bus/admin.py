@@ -8,7 +8,7 @@ from kafka.errors import InvalidReplicationFactorError, KafkaError, NoError, Top
 
 from multimood.errors import ConfigurationError, UnavailableError
 from multimood.settings import KafkaSettings
-from multimood.topics import DEAD_LETTER_RETENTION_MS, DEAD_LETTER_ROOM, TOPICS
+from multimood.topics import COMPACTION_LAG_MS, DEAD_LETTER_RETENTION_MS, DEAD_LETTER_ROOM, SEGMENT_MS, TOPICS
 
 CONNECT_MS: Final = 5_000
 ANSWER_MS: Final = 15_000
@@ -21,12 +21,18 @@ def wanted(settings: KafkaSettings) -> dict[str, dict[str, str]]:
     wanted: dict[str, dict[str, str]] = {}
     for topic in TOPICS:
         # The broker's clock: a worker that takes a partition over looks by time for what was published before.
-        common = {"max.message.bytes": str(topic.max_message_bytes), "message.timestamp.type": "LogAppendTime"}
-        wanted[topic.name] = {**common, "cleanup.policy": topic.cleanup, "retention.ms": str(topic.retention_ms)}
+        common = {"message.timestamp.type": "LogAppendTime", "segment.ms": str(SEGMENT_MS)}
+        wanted[topic.name] = {
+            **common, "max.message.bytes": str(topic.max_message_bytes), "cleanup.policy": topic.cleanup,
+            "retention.ms": str(topic.retention_ms),
+        }  # fmt: skip
+        if "compact" in topic.cleanup:
+            wanted[topic.name]["max.compaction.lag.ms"] = str(COMPACTION_LAG_MS)
         # A dead letter is the original record and some headers more.
         larger = str(settings.max_message_bytes + DEAD_LETTER_ROOM)
         wanted[topic.dead_letters] = {
             "max.message.bytes": larger, "cleanup.policy": "delete", "retention.ms": str(DEAD_LETTER_RETENTION_MS),
+            "segment.ms": str(SEGMENT_MS),
         }  # fmt: skip
     return wanted
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from multimood.bus.filler import HEADER as FILLER
+
 PREFIX: Final = "mm_"
 RECEIPT: Final = "mm_replay_of"
 DROPPED: Final = "mm_drop_of"
@@ -111,8 +113,8 @@ class Replay:
 
 
 def is_receipt(headers: Headers | None) -> bool:
-    """Tell whether a record of a dead-letter topic only says that a letter was replayed or dropped."""
-    return any(name in {RECEIPT, DROPPED} for name, _ in headers or ())
+    """Tell whether a record of a dead-letter topic only says that a letter was replayed or dropped, or nothing."""
+    return any(name in {RECEIPT, DROPPED, FILLER} for name, _ in headers or ())
 
 
 def receipt_of(letter: Letter, name: str = RECEIPT) -> list[tuple[str, bytes]]:

@@ -22,6 +22,7 @@ from multimood import telemetry
 from multimood.bus.acks import Limits
 from multimood.bus.delivery import Bus, Delivery, Processor
 from multimood.bus.envelope import decode
+from multimood.bus.filler import is_filler
 from multimood.bus.outbox import Outbox
 from multimood.bus.retry import code_of
 from multimood.bus.sender import Sender
@@ -260,7 +261,14 @@ class Worker:
         if self._stopping or batch.tracker.closed:
             return
         topic, received = self._topics[batch.tp.topic], now_us()
-        deliveries = [Delivery(topic, record, batch.tracker, received) for record in batch.records]
+        for record in batch.records:
+            if not record.value and is_filler(record):
+                batch.tracker.done(record.offset)
+        deliveries = [
+            Delivery(topic, record, batch.tracker, received)
+            for record in batch.records
+            if record.value or not is_filler(record)
+        ]
         await self.processor.process(deliveries)
 
     @property

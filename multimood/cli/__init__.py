@@ -5,6 +5,7 @@ import typer
 from multimood.cli import dlq, escalations, evaluate, experience, keys, models, topics, train
 from multimood.cli.check import check
 from multimood.cli.demo import demo
+from multimood.cli.erase import erase
 from multimood.cli.local import down, status, up
 from multimood.cli.results import results
 from multimood.cli.talk import talk
@@ -15,7 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for command in (up, status, down, talk, demo, check, results):
+for command in (up, status, down, talk, demo, check, results, erase):
     app.command()(command)
 app.add_typer(keys.app, name="keys")
 app.add_typer(topics.app, name="topics", help="The topics on the broker.")

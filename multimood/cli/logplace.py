@@ -104,11 +104,14 @@ def open_log(where: str, data: Path) -> Iterator[OpenLog]:
         fail(error)
 
 
+def store_of(data: Path) -> StoreSettings:
+    """The store of MULTIMOOD_S3_ENDPOINT, else that of the local system. Raises UnavailableError."""
+    return StoreSettings() if "MULTIMOOD_S3_ENDPOINT" in os.environ else Endpoints.of(data).s3
+
+
 def _store(data: Path, *, needed: bool) -> StoreSettings | None:
-    if "MULTIMOOD_S3_ENDPOINT" in os.environ:
-        return StoreSettings()
     try:
-        return Endpoints.of(data).s3
+        return store_of(data)
     except UnavailableError:
         if needed:
             raise

@@ -73,6 +73,14 @@ class Folder:
         except FileNotFoundError:
             raise NotFoundError(f"{name} is gone since it was listed") from None
 
+    def read_version(self, name: str) -> tuple[bytes, str]:
+        """Read a file; nobody else writes into a folder, so there is nothing to tell its versions by."""
+        return self.read(name), ""
+
+    def replace(self, name: str, data: bytes, tag: str) -> None:  # noqa: ARG002 - see read_version
+        """Write a file in the place of the one that was read."""
+        self.write(name, data)
+
     def write(self, name: str, data: bytes) -> None:
         """Write a file beside its place, make it durable, then name it."""
         part = Path(f"{name}.part")
@@ -116,6 +124,14 @@ class Bucket(AbstractContextManager["Bucket"]):
     def read(self, name: str) -> bytes:
         """Read an object. Raises MissingObjectError, StoreUnavailableError."""
         return self._runner.run(self._store.read(self._bucket, name, limit=LARGEST_OBJECT))
+
+    def read_version(self, name: str) -> tuple[bytes, str]:
+        """Read an object and its tag. Raises MissingObjectError, StoreUnavailableError."""
+        return self._runner.run(self._store.read_version(self._bucket, name, limit=LARGEST_OBJECT))
+
+    def replace(self, name: str, data: bytes, tag: str) -> None:
+        """Write an object if it is still the one that was read. Raises ChangedObjectError, StoreUnavailableError."""
+        self._runner.run(self._store.put_version(self._bucket, name, data, MEDIA_TYPE, replaces=tag))
 
     def write(self, name: str, data: bytes) -> None:
         """Write an object. Raises StoreUnavailableError."""

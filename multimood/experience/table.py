@@ -75,6 +75,25 @@ def joined(objects: Sequence[bytes], table: Table) -> bytes:
     return encode(_ordered(by_key.values(), table), schema)
 
 
+def without_rows(data: bytes, columns: Sequence[str], drop: Callable[[Row], bool]) -> tuple[bytes, int]:
+    """An object without the rows that `drop` names by these columns (null where it lacks one), and how many those are.
+
+    Everything else stays as it is: schema, order, columns that this version does not know. Raises DamagedObjectError.
+    """
+    try:
+        found = pq.read_table(io.BytesIO(data))
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedObjectError(f"{len(data)} bytes are no table of the log: {type(error).__name__}") from None
+    names = [name for name in columns if name in found.column_names]
+    kept = [not drop(dict.fromkeys(columns) | row) for row in found.select(names).to_pylist()]
+    gone = len(kept) - sum(kept)
+    if not gone:
+        return data, 0
+    out = io.BytesIO()
+    pq.write_table(found.filter(pa.array(kept, pa.bool_())), out, compression="zstd")
+    return out.getvalue(), gone
+
+
 def contains(whole: Iterable[Row], part: Iterable[Row], table: Table) -> set[str]:
     """The keys of those rows of `part` that would change nothing if they were put into `whole`."""
     wanted = {row[table.key]: row for row in part}

@@ -141,6 +141,10 @@ class KafkaServer:
             "num.network.threads": 2,
             "num.io.threads": 4,
             "log.cleaner.dedupe.buffer.size": 16 << 20,
+            # What was purged leaves the disk within half a minute.
+            "log.retention.check.interval.ms": 20_000,
+            "log.segment.delete.delay.ms": 1_000,
+            "log.cleaner.backoff.ms": 5_000,
         }
         if self.detour is not None:
             settings["listeners"] = f"{settings['listeners']},DETOUR://{HOST}:{self.detour[0]}"

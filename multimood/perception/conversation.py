@@ -141,6 +141,24 @@ def after_reply(
     return changed
 
 
+def after_erasure(state: pb.Conversation | None, erasure: pb.Erasure) -> pb.Conversation | None:
+    """The state without anything that was said; None when nothing is remembered.
+
+    Its steps stay: by them a decision from before, which may be met once more, is known as an old one. A conversation
+    that we do not know (any more) gets an empty state too, which takes the place of what the topic may still hold.
+    """
+    if state is not None and not state.turns:
+        return None
+    before = erasure.context
+    return pb.Conversation(
+        context=pb.Context(
+            tenant=before.tenant, conversation_id=before.conversation_id, utterance_id=before.utterance_id
+        ),
+        steps=0 if state is None else state.steps,
+        revision=max(erasure.erased_at_us, 1 if state is None else min(state.revision + 1, LAST_REVISION)),
+    )
+
+
 def _spoken(turns: Iterable[pb.Turn]) -> tuple[list[pb.Turn], list[pb.Turn]]:
     """What was said in order, and the answers whose utterance has not come; what answers nothing was simply said."""
     heard: set[str] = set()

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from multimood.errors import UnavailableError
-from multimood.privacy.keys import DataKey, Entry, ErasedError, MasterKeys
+from multimood.privacy.keys import DataKey, Entry, ErasedError, MasterKeys, marker, marker_of
 from multimood.privacy.pseudonyms import Subject
 from multimood.store.errors import ChangedObjectError, MissingObjectError
 
@@ -32,6 +32,35 @@ class KeyStore(Protocol):
 
     async def put_version(self, bucket: str, key: str, data: bytes, media_type: str, *, replaces: str) -> None:
         """Write it if its tag is still `replaces`. Raises ChangedObjectError, UnavailableError."""
+
+
+async def has_key(store: KeyStore, bucket: str, subject: Subject) -> bool:
+    """Tell whether a person has a key. Raises UnavailableError."""
+    try:
+        data, _ = await store.read_version(bucket, subject.name, limit=LARGEST)
+    except MissingObjectError:
+        return False
+    return marker_of(data)[0]
+
+
+async def destroy(store: KeyStore, bucket: str, subject: Subject, at_us: int) -> bool:
+    """Destroy a person's key and leave the time; tells whether there was one. Needs no master key.
+
+    What was said until then (microseconds since the epoch) is never written again by whoever reads it again; what is
+    said later gets a new key. Services that have read the old key forget it within `CACHE_S`. Raises UnavailableError.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            data, tag = await store.read_version(bucket, subject.name, limit=LARGEST)
+        except MissingObjectError:
+            data, tag = b"", ""
+        there, before = marker_of(data)
+        try:
+            await store.put_version(bucket, subject.name, marker(max(at_us, before)), MEDIA_TYPE, replaces=tag)
+        except ChangedObjectError:
+            continue
+        return there
+    raise UnavailableError(f"the key of {subject.pseudonym} is being changed by others all the time")
 
 
 class Keyring:
@@ -73,21 +102,6 @@ class Keyring:
         if entry.key is None or entry.key.id != key_id:
             raise ErasedError(f"key {key_id.hex()} of {subject.pseudonym} was erased")
         return entry.key
-
-    async def erase(self, subject: Subject, at_us: int) -> bool:
-        """Destroy the key, and remember when. Tells whether there was one. Saying it again changes nothing."""
-        known: list[Entry] = []
-
-        def gone(found: Entry) -> Entry:
-            known.append(found)
-            return found.erased(at_us)
-
-        await self._change(subject, gone)
-        return known[-1].key is not None
-
-    async def erased_at_us(self, subject: Subject) -> int:
-        """When the person was erased last; 0: never."""
-        return (await self._read(subject)).erased_at_us
 
     async def rewrap(self, name: str) -> bool:
         """Wrap the key of the object `name` by the present master key; False when it is already."""

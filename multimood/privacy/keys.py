@@ -49,10 +49,6 @@ class Entry:
     erased_at_us: int = 0
     """What was said until then is never written again; 0: never erased."""
 
-    def erased(self, at_us: int) -> "Entry":
-        """The same without its key."""
-        return Entry(None, max(at_us, self.erased_at_us))
-
     def renewed(self) -> "Entry":
         """The same with a new key."""
         return replace(self, key=DataKey.random())
@@ -112,6 +108,20 @@ class MasterKeys:
         """Tell whether the present master key wrapped this entry, or it holds no key."""
         stored = json.loads(data)
         return "wrapped" not in stored or stored["master"] == self.name
+
+
+def marker(erased_at_us: int) -> bytes:
+    """What takes the place of a key that was destroyed."""
+    return json.dumps({"format": _FORMAT, "erased_at_us": erased_at_us}).encode()
+
+
+def marker_of(data: bytes) -> tuple[bool, int]:
+    """Whether an entry holds a key, and when the person was erased last; no master key is needed for that."""
+    try:
+        stored = json.loads(data) if data else {}
+        return "wrapped" in stored, int(stored.get("erased_at_us", 0))
+    except (ValueError, TypeError, AttributeError):
+        return True, 0  # damaged: what it was before nobody knows, and it is to go in any case
 
 
 def _about(name: str, key_id: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The strategist on the bus: features in; decision, then the conversation's state out. Replies in; the state out.
+"""The strategist on the bus: features in; decision, then the state out. Replies and erasures in; the state out.
 
 Where voice or face make a crisis of words of low risk, the escalation comes before the decision: a human who has to act
 is told first. A crash between the two: the escalation is recovered, and whatever the model says the second time, the
@@ -29,7 +29,14 @@ from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import MultimoodError, UnavailableError
 from multimood.inference import InferenceClient
-from multimood.perception.conversation import after_decision, after_reply, continues, has_turn, history_of
+from multimood.perception.conversation import (
+    after_decision,
+    after_erasure,
+    after_reply,
+    continues,
+    has_turn,
+    history_of,
+)
 from multimood.perception.fusion import WIDTHS, Perception, Sight, perceive, question, see
 from multimood.safety import CrisisPolicy
 from multimood.safety.evidence import is_evidence
@@ -43,7 +50,7 @@ from services.strategist.words import Words
 logger = logging.getLogger(__name__)
 
 SERVICE = "strategist"
-INPUTS = (topics.FEATURES, topics.REPLY)
+INPUTS = (topics.FEATURES, topics.REPLY, topics.ERASURE)
 RECOVERS = ((topics.CONVERSATION, None), (topics.DECISION, 4_000), (topics.ESCALATION, 2_000))
 """States first: the decisions then add what a crash kept out of them."""
 REMEMBERED = 50_000
@@ -110,9 +117,12 @@ class Strategist:
         return output(topics.DECISION, event.message).id
 
     async def handle(self, event: Event[Message]) -> Sequence[Output]:
-        """Decide on an utterance, or put a reply into its conversation."""
+        """Decide on an utterance, put a reply into its conversation, or forget what was said in it."""
         if isinstance(event.message, pb.Reply):
             return await self._note(event.message, event)
+        if isinstance(event.message, pb.Erasure):
+            forgotten = after_erasure(self._memory.get(event.key), event.message)
+            return () if forgotten is None else (_state(forgotten),)
         assert isinstance(event.message, pb.Features)
         features = event.message
         state = self._memory.get(event.key)
@@ -241,7 +251,7 @@ def processor(bus: Bus, strategist: Strategist, settings: StrategistSettings) ->
         SERVICE,
         replace(bus, emit=emit),
         strategist.handle,
-        owns=(topics.FEATURES,),
+        owns=(topics.FEATURES, topics.ERASURE),
         answers=strategist.answers,
         recovers=RECOVERS,
         on_recovered=strategist.learn,

@@ -8,6 +8,7 @@ from typing import Final
 
 from multimood.errors import ConfigurationError
 from multimood.experience.exports.dataset import export_hf
+from multimood.experience.exports.manifest import Noted
 from multimood.experience.exports.minari import export_minari
 from multimood.experience.exports.obp import export_obp
 from multimood.experience.exports.preferences import export_dpo, export_kto
@@ -23,6 +24,8 @@ __all__ = ["KINDS", "Exported", "Kind", "NothingToExportError", "Rows", "Wishes"
 def export(rows: Rows, kind: Kind, out: Path, wishes: Wishes | None = None) -> Exported:
     """Write the log into the folder `out` in the form `kind`, all of it or nothing. `rows` reads from the beginning.
 
+    Beside it lies a manifest that says whose rows went into it (`multimood erase --exports`).
+
     Raises:
         ConfigurationError: the folder has something in it already, or a library is missing.
         NothingToExportError: no row fits.
@@ -32,7 +35,9 @@ def export(rows: Rows, kind: Kind, out: Path, wishes: Wishes | None = None) -> E
     part = out.with_name(f"{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)  # of an export that was broken off
     try:
-        done = KINDS[kind](rows, part, wishes or Wishes())
+        noted = Noted(rows, kind)
+        done = KINDS[kind](noted, part, wishes or Wishes())
+        noted.manifest().write(part)
         part.replace(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -1,0 +1,143 @@
+"""`multimood erase`: a person's data out of everything, or the media whose time is over."""
+
+import asyncio
+import getpass
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from multimood.cli.logplace import DATA, fail, store_of
+from multimood.errors import MultimoodError
+from multimood.local.endpoints import Endpoints
+from multimood.local.store import vacuum
+from multimood.settings import KafkaSettings, PrivacySettings, PseudonymSettings, StoreSettings
+
+if TYPE_CHECKING:
+    from multimood.erasure.places import Report
+
+WAIT_S: Final = 60.0
+
+
+def erase(  # noqa: PLR0917 - each is an option
+    tenant: Annotated[str, typer.Option("--tenant", help="Whose platform the person is on.")] = "",
+    subject: Annotated[str, typer.Option("--subject", help="The platform's name for the person.")] = "",
+    conversation: Annotated[
+        str, typer.Option("--conversation", help="Instead: one conversation, where the platform names no persons.")
+    ] = "",
+    exports: Annotated[
+        list[Path] | None,
+        typer.Option("--exports", help="A folder with exports of the log, or one above such folders."),
+    ] = None,
+    by: Annotated[str, typer.Option("--by", help="Who asks, for the audit record. Default: who runs this.")] = "",
+    wait: Annotated[
+        float, typer.Option("--wait", min=0, help="Seconds for services to catch up, and for the broker to compact.")
+    ] = WAIT_S,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is, and change nothing.")] = False,
+    expired: Annotated[
+        bool, typer.Option("--expired", help="No person: remove the media whose retention class says they are over.")
+    ] = False,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", help="Write the report into this file, too; -: print it.")
+    ] = None,
+    data: Annotated[Path, typer.Option("--data", help="Folder of the local system.")] = DATA,
+) -> None:
+    """Erase a person: key, topics, media, log, exports; an audit record says what was found and what became of it.
+
+    The key goes first: from then on nothing sealed with it can be read. All records of the person's partitions on
+    Kafka are purged that every service has read. Takes a minute, since services may hold a key for 30 seconds.
+
+    Exit code 0: all of it is gone. 1: a place could not be reached or something is left, as the report says: run it
+    again, it does what is still to be done. Works on MULTIMOOD_S3_ENDPOINT and MULTIMOOD_KAFKA_BROKERS with
+    MULTIMOOD_PSEUDONYM_KEY as the services have it, else on the local system. What people said is never printed.
+    """
+    try:
+        s3 = store_of(data)
+        kafka = KafkaSettings() if "MULTIMOOD_S3_ENDPOINT" in os.environ else _local_kafka(data)
+        if expired:
+            _sweep(s3, PrivacySettings(), tenant, dry_run=dry_run)
+        else:
+            _check(tenant, subject, conversation)
+            report = _erased(
+                tenant, subject, conversation, kafka, s3, exports or [], by or getpass.getuser(), wait, dry_run
+            )
+            _show(report, as_json)
+    except MultimoodError as error:
+        fail(error)
+    if not dry_run and "MULTIMOOD_S3_ENDPOINT" not in os.environ:
+        vacuum(Endpoints.of(data).ports)
+    if not expired and not dry_run and not report.finished:
+        raise typer.Exit(1)
+
+
+def _check(tenant: str, subject: str, conversation: str) -> None:
+    if not tenant or bool(subject) == bool(conversation):
+        raise typer.BadParameter("name --tenant, and either --subject or --conversation (or give --expired)")
+
+
+def _local_kafka(data: Path) -> KafkaSettings:
+    return KafkaSettings().model_copy(update={"brokers": Endpoints.of(data).kafka_brokers})
+
+
+def _erased(  # noqa: PLR0917
+    tenant: str, subject: str, conversation: str, kafka: KafkaSettings, s3: StoreSettings, exports: list[Path], by: str,
+    wait_s: float, dry_run: bool,
+) -> "Report":  # fmt: skip
+    from multimood.erasure.erase import Erasing, Person, Systems  # noqa: PLC0415 - pyarrow is slow to import
+    from multimood.privacy.pseudonyms import Pseudonyms  # noqa: PLC0415
+
+    systems = Systems(kafka, s3, Pseudonyms.of(PseudonymSettings(), s3), exports)
+    with Console(stderr=True).status("looking") as status:
+        erasing = Erasing(
+            Person(tenant, subject, conversation), systems, by=by, wait_s=wait_s, tell=lambda what: status.update(what)
+        )
+        return erasing.look() if dry_run else erasing.run()
+
+
+def _show(report: "Report", as_json: Path | None) -> None:
+    text = json.dumps(report.as_json(), indent=1)
+    if as_json is not None and str(as_json) == "-":
+        typer.echo(text)
+        return
+    if as_json is not None:
+        as_json.write_text(text)
+    table = Table("place", "found", "removed", "", box=None, pad_edge=False)
+    for name, outcome in report.places.items():
+        remarks = [f"[red]{escape(outcome.fault)}[/]"] if outcome.fault else []
+        remarks += [f"[yellow]left: {escape(one)}[/]" for one in outcome.left] + [escape(one) for one in outcome.notes]
+        table.add_row(name, _counts(outcome.found), _counts(outcome.removed), "\n".join(remarks))
+    console = Console()
+    console.print(table)
+    word = (
+        "found, nothing was changed"
+        if report.dry_run
+        else "erased"
+        if report.finished
+        else "NOT FINISHED: run it again"
+    )
+    console.print(f"{report.tenant}/{report.subject}: {word}", highlight=False, soft_wrap=True)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return "\n".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+
+
+def _sweep(s3: StoreSettings, privacy: PrivacySettings, tenant: str, *, dry_run: bool) -> None:
+    from multimood.erasure.media import expired, remove  # noqa: PLC0415
+    from multimood.store import Store  # noqa: PLC0415
+
+    async def sweep() -> int:
+        store = Store(s3, deadline_s=300)
+        try:
+            names = await expired(store, privacy.retention, tenant=tenant)
+            return len(names) if dry_run else await remove(store, names)
+        finally:
+            await store.close()
+
+    count = asyncio.run(sweep())
+    typer.echo(f"{count} media are over" if dry_run else f"{count} media removed")

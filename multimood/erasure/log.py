@@ -1,0 +1,111 @@
+"""A person's rows out of the experience log: every object that has any is written again without them.
+
+Each write is conditional on the object being the one that was read, so nothing that somebody adds meanwhile is lost,
+and broken off anywhere it is simply done again. An object without rows stays as an empty table: taking it away could
+take a row with it that was just added.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from multimood.errors import NotFoundError, UnavailableError
+from multimood.experience.naming import is_feedback
+from multimood.experience.reader import Advance
+from multimood.experience.schema import Row
+from multimood.experience.sources import Source
+from multimood.experience.table import batches, without_rows
+from multimood.privacy.pseudonyms import Subject
+from multimood.store.errors import ChangedObjectError
+
+ATTEMPTS: Final = 20
+"""Rounds with a writer who adds rows to the same object."""
+_WHOSE: Final = ("tenant", "subject", "conversation_id")
+
+
+class VersionedPlace(Source, Protocol):
+    """A log whose objects can be replaced conditionally."""
+
+    def read_version(self, name: str) -> tuple[bytes, str]:
+        """An object and its tag. Raises NotFoundError."""
+
+    def replace(self, name: str, data: bytes, tag: str) -> None:
+        """Write it if it is still what was read. Raises ChangedObjectError."""
+
+
+@dataclass(slots=True)
+class Removed:
+    """What was taken out."""
+
+    rows: int = 0
+    feedback: int = 0
+    objects: set[str] = field(default_factory=set)
+
+
+def conversations_of(source: Source, subject: Subject, advance: Advance | None = None) -> tuple[set[str], int]:
+    """The pseudonyms of a person's conversations in the log, and the number of their rows."""
+    found: set[str] = set()
+    count = 0
+    names = [one.name for one in source.objects() if not is_feedback(one.name)]
+    for number, name in enumerate(names, 1):
+        for row in _whose(source, name):
+            if row["tenant"] == subject.tenant and row.get("subject") == subject.pseudonym:
+                found.add(row["conversation_id"])
+                count += 1
+        if advance is not None:
+            advance(number, len(names))
+    return found, count
+
+
+def erase_rows(
+    place: VersionedPlace, subject: Subject, conversations: Collection[str], advance: Advance | None = None
+) -> Removed:
+    """Take out the person's rows and those of their conversations, feedback first: the rows tell whose it is.
+
+    Everything of a conversation goes, since each of its rows may quote any of its turns. Raises UnavailableError,
+    DamagedObjectError.
+    """
+    removed = Removed()
+    names = sorted((one.name for one in place.objects()), key=lambda name: (not is_feedback(name), name))
+    for number, name in enumerate(names, 1):
+        gone = _rewrite(place, name, subject, conversations)
+        if gone:
+            removed.objects.add(name)
+            if is_feedback(name):
+                removed.feedback += gone
+            else:
+                removed.rows += gone
+        if advance is not None:
+            advance(number, len(names))
+    return removed
+
+
+def _rewrite(place: VersionedPlace, name: str, subject: Subject, conversations: Collection[str]) -> int:
+    def is_theirs(row: Row) -> bool:
+        return row["tenant"] == subject.tenant and (
+            row.get("subject") == subject.pseudonym or row["conversation_id"] in conversations
+        )
+
+    for _ in range(ATTEMPTS):
+        try:
+            data, tag = place.read_version(name)
+        except NotFoundError:  # compacted at this moment; what was made of it is looked at by the next erasure
+            return 0
+        kept, gone = without_rows(data, _WHOSE, is_theirs)
+        if not gone:
+            return 0
+        try:
+            place.replace(name, kept, tag)
+        except ChangedObjectError:
+            continue
+        return gone
+    raise UnavailableError(f"{name} is being written all the time: erase again when there is less traffic")
+
+
+def _whose(source: Source, name: str) -> Iterator[Row]:
+    try:
+        data = source.read(name)
+    except NotFoundError:
+        return
+    for batch in batches(data, _WHOSE):
+        yield from batch
