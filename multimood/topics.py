@@ -71,15 +71,17 @@ BY_NAME: Final = {topic.name: topic for topic in TOPICS}
 READERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         UTTERANCE.name: ("sentinel", "text_encoder", "audio_encoder", "video_encoder", "joiner"),
-        TRANSCRIPT.name: ("sentinel", "text_encoder"),
+        TRANSCRIPT.name: ("sentinel", "text_encoder", "joiner"),
         SCREENING.name: ("joiner",),
         EMBEDDING_TEXT.name: ("joiner",),
         EMBEDDING_AUDIO.name: ("joiner",),
         EMBEDDING_VIDEO.name: ("joiner",),
         FEATURES.name: ("strategist",),
         DECISION.name: ("responder", "reward"),
-        REPLY.name: ("strategist", "reward"),
+        REPLY.name: ("sentinel", "strategist", "responder", "reward"),
         FEEDBACK.name: ("reward",),
+        ESCALATION.name: ("sentinel",),
+        ACKNOWLEDGEMENT.name: ("sentinel",),
         ERASURE.name: ("strategist",),
     }
 )

@@ -1,5 +1,6 @@
 """Looking for something in every byte below a folder, through whatever compression it may lie in."""
 
+import contextlib
 import io
 import zlib
 from collections.abc import Iterator
@@ -15,13 +16,13 @@ FRAMES = {b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4", b"\x1f\x8b\x0
 def where(folder: Path, wanted: bytes) -> list[str]:
     """Files that hold it: as it is, in UTF-16, in records of Kafka, or in any compressed frame that begins anywhere."""
     forms = [wanted]
-    try:
+    with contextlib.suppress(UnicodeDecodeError):
         forms += [wanted.decode().encode("utf-16-le"), wanted.decode().encode("utf-16-be")]
-    except UnicodeDecodeError:
-        pass
     found = []
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
+            if not file.stat().st_blocks:  # the broker makes files of 10 MiB in which nothing is written yet
+                continue
             data = file.read_bytes()
         except FileNotFoundError:  # deleted since it was listed
             continue

@@ -23,7 +23,7 @@ from multimood.perception.conversation import packed
 from multimood.safety import CrisisPolicy
 from multimood.taxonomy import EMOTIONS
 from multimood.topics import Topic, key_of
-from services.strategist.agent import RECOVERS, Strategist, processor
+from services.strategist.agent import INPUTS, RECOVERS, Strategist, processor
 from services.strategist.decision import Policy
 from services.strategist.exploration import Exploration
 from services.strategist.settings import StrategistSettings
@@ -165,7 +165,7 @@ class Life:
 
     async def take(self, message: Message) -> bool:
         """Give it one record and wait; tells whether it was acknowledged."""
-        topic = topics.FEATURES if isinstance(message, pb.Features) else topics.REPLY
+        topic = next(topic for topic in INPUTS if isinstance(message, topic.message))
         self._offset += 1
         tracker = OffsetTracker(self._offset)
         tracker.open(self._offset)

@@ -4,6 +4,7 @@ import asyncio
 import getpass
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -19,6 +20,7 @@ from multimood.local.store import vacuum
 from multimood.settings import KafkaSettings, PrivacySettings, PseudonymSettings, StoreSettings
 
 if TYPE_CHECKING:
+    from multimood.erasure.erase import Systems
     from multimood.erasure.places import Report
 
 WAIT_S: Final = 60.0
@@ -31,8 +33,7 @@ def erase(  # noqa: PLR0917 - each is an option
         str, typer.Option("--conversation", help="Instead: one conversation, where the platform names no persons.")
     ] = "",
     exports: Annotated[
-        list[Path] | None,
-        typer.Option("--exports", help="A folder with exports of the log, or one above such folders."),
+        list[Path] | None, typer.Option("--exports", help="A folder with an export of the log, or with several below.")
     ] = None,
     by: Annotated[str, typer.Option("--by", help="Who asks, for the audit record. Default: who runs this.")] = "",
     wait: Annotated[
@@ -49,53 +50,50 @@ def erase(  # noqa: PLR0917 - each is an option
 ) -> None:
     """Erase a person: key, topics, media, log, exports; an audit record says what was found and what became of it.
 
-    The key goes first: from then on nothing sealed with it can be read. All records of the person's partitions on
-    Kafka are purged that every service has read. Takes a minute, since services may hold a key for 30 seconds.
+    The key goes first: from then on nothing sealed with it can be read. All records of the person's partitions on Kafka
+    are purged, once every service has read them. Takes a minute, since services may hold a key for 30 seconds.
 
-    Exit code 0: all of it is gone. 1: a place could not be reached or something is left, as the report says: run it
+    Exit code 0: all of it is gone. 1: a place could not be reached, or something is left, as the report says: run it
     again, it does what is still to be done. Works on MULTIMOOD_S3_ENDPOINT and MULTIMOOD_KAFKA_BROKERS with
     MULTIMOOD_PSEUDONYM_KEY as the services have it, else on the local system. What people said is never printed.
     """
+    is_local = "MULTIMOOD_S3_ENDPOINT" not in os.environ
+    if not expired and (not tenant or bool(subject) == bool(conversation)):
+        raise typer.BadParameter("name --tenant, and either --subject or --conversation (or give --expired)")
+    finished = True
     try:
         s3 = store_of(data)
-        kafka = KafkaSettings() if "MULTIMOOD_S3_ENDPOINT" in os.environ else _local_kafka(data)
         if expired:
             _sweep(s3, PrivacySettings(), tenant, dry_run=dry_run)
         else:
-            _check(tenant, subject, conversation)
-            report = _erased(
-                tenant, subject, conversation, kafka, s3, exports or [], by or getpass.getuser(), wait, dry_run
-            )
+            kafka = _local_kafka(data) if is_local else KafkaSettings()
+            whose = (tenant, subject, conversation)
+            report = _erased(whose, _systems(kafka, s3, exports or ()), by or getpass.getuser(), wait, dry_run=dry_run)
             _show(report, as_json)
+            finished = report.finished or dry_run
+        if is_local and not dry_run:
+            vacuum(Endpoints.of(data).ports)
     except MultimoodError as error:
         fail(error)
-    if not dry_run and "MULTIMOOD_S3_ENDPOINT" not in os.environ:
-        vacuum(Endpoints.of(data).ports)
-    if not expired and not dry_run and not report.finished:
-        raise typer.Exit(1)
-
-
-def _check(tenant: str, subject: str, conversation: str) -> None:
-    if not tenant or bool(subject) == bool(conversation):
-        raise typer.BadParameter("name --tenant, and either --subject or --conversation (or give --expired)")
+    raise typer.Exit(0 if finished else 1)
 
 
 def _local_kafka(data: Path) -> KafkaSettings:
     return KafkaSettings().model_copy(update={"brokers": Endpoints.of(data).kafka_brokers})
 
 
-def _erased(  # noqa: PLR0917
-    tenant: str, subject: str, conversation: str, kafka: KafkaSettings, s3: StoreSettings, exports: list[Path], by: str,
-    wait_s: float, dry_run: bool,
-) -> "Report":  # fmt: skip
-    from multimood.erasure.erase import Erasing, Person, Systems  # noqa: PLC0415 - pyarrow is slow to import
+def _systems(kafka: KafkaSettings, s3: StoreSettings, exports: Sequence[Path]) -> "Systems":
+    from multimood.erasure.erase import Systems  # noqa: PLC0415 - pyarrow is slow to import
     from multimood.privacy.pseudonyms import Pseudonyms  # noqa: PLC0415
 
-    systems = Systems(kafka, s3, Pseudonyms.of(PseudonymSettings(), s3), exports)
+    return Systems(kafka, s3, Pseudonyms.of(PseudonymSettings(), s3), exports)
+
+
+def _erased(whose: tuple[str, str, str], systems: "Systems", by: str, wait_s: float, *, dry_run: bool) -> "Report":
+    from multimood.erasure.erase import Erasing, Person  # noqa: PLC0415
+
     with Console(stderr=True).status("looking") as status:
-        erasing = Erasing(
-            Person(tenant, subject, conversation), systems, by=by, wait_s=wait_s, tell=lambda what: status.update(what)
-        )
+        erasing = Erasing(Person(*whose), systems, by=by, wait_s=wait_s, tell=status.update)
         return erasing.look() if dry_run else erasing.run()
 
 
@@ -113,13 +111,8 @@ def _show(report: "Report", as_json: Path | None) -> None:
         table.add_row(name, _counts(outcome.found), _counts(outcome.removed), "\n".join(remarks))
     console = Console()
     console.print(table)
-    word = (
-        "found, nothing was changed"
-        if report.dry_run
-        else "erased"
-        if report.finished
-        else "NOT FINISHED: run it again"
-    )
+    word = "erased" if report.finished else "NOT FINISHED: run it again"
+    word = "this is what there is, nothing was changed" if report.dry_run else word
     console.print(f"{report.tenant}/{report.subject}: {word}", highlight=False, soft_wrap=True)
 
 

@@ -1,5 +1,6 @@
-"""`multimood keys`: who may talk to the gateway. A running gateway takes up changes within a second."""
+"""`multimood keys`: who may talk to the gateway (it takes up changes within a second), and under what data lie."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -8,11 +9,16 @@ from rich.console import Console
 from rich.table import Table
 
 from multimood.apikeys import add_key, read_keys, revoke_keys
-from multimood.errors import MultimoodError
+from multimood.errors import ConfigurationError, MultimoodError
+from multimood.privacy.keyring import Keyring
+from multimood.privacy.keys import MasterKeys
+from multimood.settings import StoreSettings
+from multimood.store import Store
 
 DEFAULT: Final = Path(".data/gateway/keys.json")
+MOST_KEYS: Final = 10_000_000
 
-app = typer.Typer(no_args_is_help=True, help="API keys of the gateway, kept as hashes in a file.")
+app = typer.Typer(no_args_is_help=True, help="API keys of the gateway, kept as hashes in a file; persons' keys.")
 
 FileOption = Annotated[
     Path, typer.Option("--file", envvar="MULTIMOOD_GATEWAY_KEYS", help="The gateway's keys file.", dir_okay=False)
@@ -58,6 +64,36 @@ def revoke(
         _fail(error)
     for entry in gone:
         typer.echo(f"revoked {entry.id} of {entry.tenant}")
+
+
+@app.command("rewrap")
+def rewrap(data: Annotated[Path, typer.Option("--data", help="Folder of the local system.")] = Path(".data")) -> None:
+    """Put every person's key under the present MULTIMOOD_MASTER_KEY; those before it: MULTIMOOD_MASTER_KEYS_FORMER.
+
+    For a new master key: give every service the new one and the former, rewrap, then take the former away. What was
+    sealed stays as it is. It can be broken off and run again.
+    """
+    from multimood.cli.logplace import privacy_of, store_of  # noqa: PLC0415 - as the rest here needs no store
+
+    try:
+        s3, privacy = store_of(data), privacy_of(data)
+        master = MasterKeys.of(privacy)
+        if master is None:
+            raise ConfigurationError("MULTIMOOD_MASTER_KEY is not set: give the one that the services have")
+        done, before = asyncio.run(_rewrapped(s3, master))
+    except MultimoodError as error:
+        _fail(error)
+    typer.echo(f"{done} keys are wrapped by master key {master.name} now, {before} were before")
+
+
+async def _rewrapped(s3: StoreSettings, master: MasterKeys) -> tuple[int, int]:
+    store = Store(s3, deadline_s=300)
+    try:
+        keyring = Keyring(store, s3.keys_bucket, master)
+        changed = [await keyring.rewrap(one.key) for one in await store.list(s3.keys_bucket, most=MOST_KEYS)]
+        return sum(changed), len(changed) - sum(changed)
+    finally:
+        await store.close()
 
 
 def _fail(error: MultimoodError) -> NoReturn:

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from bus_fakes import CANARY
 
+from multimood.bus.filler import HEADERS, is_filler
 from multimood.bus.letters import (
     DROPPED,
     REPLAYED,
     Letter,
+    Letters,
     Place,
     dead_letter_headers,
     envelope_headers,
@@ -102,3 +104,12 @@ def test_a_place_is_topic_partition_offset(text: str) -> None:
     assert str(Place("a", 3, 12)) == "a/3/12"
     with pytest.raises(ValueError):  # noqa: PT011
         Place.parse(text)
+
+
+def test_a_filler_is_no_letter() -> None:
+    class Filler:
+        headers = HEADERS
+        value = b""
+
+    assert is_filler(Filler)
+    assert sort_letters([Filler]) == Letters([], [], [])

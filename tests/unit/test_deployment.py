@@ -193,6 +193,7 @@ def test_the_keys_of_the_store_are_where_its_client_is(folder: str) -> None:
         code = "".join(path.read_text() for path in (ROOT / "services" / name).glob("*.py"))
         needed = {"MULTIMOOD_S3_ACCESS_KEY", "MULTIMOOD_S3_SECRET_KEY"} if "StoreSettings" in code else set()
         needed |= {"MULTIMOOD_PSEUDONYM_KEY"} if "PseudonymSettings" in code else set()
+        needed |= {"MULTIMOOD_MASTER_KEY"} if "PrivacySettings" in code else set()
         assert given == needed, name
 
 

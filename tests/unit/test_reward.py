@@ -29,9 +29,12 @@ from multimood.bus.acks import OffsetTracker
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import ConfigurationError, UnavailableError
 from multimood.experience import rows
+from multimood.experience.sealing import RowSeals
 from multimood.experience.table import EXPERIENCE_TABLE, FEEDBACK_TABLE
 from multimood.experience.writer import LogWriter
 from multimood.inference import Inference
+from multimood.privacy import Keyring, MasterKeys
+from multimood.privacy.keyring import destroy
 from multimood.safety import Screener
 from multimood.taxonomy import CRITERIA
 from multimood.trust import CriterionScore, PrivacyJudge, ReplyRules, SafetyJudge, TrustCase, TrustScores, TrustWeights
@@ -259,11 +262,12 @@ def test_the_memory_is_bounded_and_the_first_score_stays() -> None:
 class World:
     """A processor with everything around it in memory."""
 
-    def __init__(self, judges: Sequence[Any] | None = None, **settings: Any) -> None:
+    def __init__(self, judges: Sequence[Any] | None = None, seals: RowSeals | None = None, **settings: Any) -> None:
         self.store, self.kafka = MemoryStore(), MemoryBus()
         self.settings = RewardSettings(**{"flush_s": 0.01, "decision_wait_s": 30, **settings})
         self.judges = [SafetyJudge(Screener.load(), RULES), PrivacyJudge(RULES)] if judges is None else judges
         self.trackers: dict[str, OffsetTracker] = {}
+        self.seals = seals
         self.start()
 
     def start(self) -> None:
@@ -281,6 +285,7 @@ class World:
             self.memory,
             bucket="exp",
             pseudonyms=PSEUDONYMS,
+            seals=self.seals,
         )
         feedback = FeedbackLog(bus, self.logs[1], self.memory, self.settings.feedback_wait_s, PSEUDONYMS)
         self.processor = RewardProcessor(
@@ -310,6 +315,33 @@ class World:
 
     def rows(self, **options: Any) -> list[dict[str, Any]]:
         return list(rows(MemorySource(self.store.objects), **options))
+
+
+async def test_what_was_said_is_sealed_and_after_an_erasure_not_written_again() -> None:
+    keys, said = MemoryStore(), context()
+    world = World(seals=RowSeals(Keyring(keys, "keys", MasterKeys("a master key for tests"), cache_s=0)))
+    await world.give(topics.DECISION, decision(said), 7)
+    await world.give(topics.REPLY, reply(said), 300)
+    await world.done()
+    (row,) = world.rows()
+    assert row["dialogue"] is None
+    assert row["dialogue_sealed"]
+    assert row["reply_sealed"]
+    erased_at = max(hop.produced_at_us for hop in (*decision(said).hops, *reply(said).hops))
+    await destroy(keys, "keys", PSEUDONYMS.subject(said), erased_at)
+    world.store.objects.clear()
+    world.start()
+    world.recover()
+    await world.give(topics.DECISION, decision(said), 7)
+    await world.give(topics.REPLY, reply(said), 300)
+    await world.done()
+    assert world.rows() == [], "read again, it is acknowledged and not written"
+    later = context("u2")
+    hops = [pb.Hop(service="strategist", received_at_us=erased_at + 1, produced_at_us=erased_at + 2)]
+    await world.give(topics.DECISION, decision(later, hops=hops), 8)
+    await world.give(topics.REPLY, reply(later, hops=hops), 301)
+    await world.done()
+    assert len(world.rows()) == 1, "what is said afterwards has a new key"
 
 
 async def test_a_decision_and_its_reply_become_a_score_and_a_row() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from strategist_world import POLICY, Fusion, Life, Log, Spoken, features, record_of, reply, vector_of
+from strategist_world import POLICY, Fusion, Life, Log, Spoken, context, features, record_of, reply, vector_of
 
 from multimood import topics
 from multimood.bus.envelope import output
@@ -87,6 +87,35 @@ async def test_duplicates_change_nothing() -> None:
     for message in (features("u0"), reply("u0"), features("u1"), reply("u0")):
         assert await life.take(message)
     assert len(log.records) == before
+
+
+async def test_an_erased_conversation_is_forgotten_and_goes_on() -> None:
+    log, fusion = Log(), Fusion()
+    life = Life(log, fusion)
+    for message in (features("u0"), reply("u0"), features("u1"), reply("u1")):
+        await life.take(message)
+    erased = pb.Erasure(context=context("erasure-1"), erased_at_us=1)
+    assert await life.take(erased)
+    state = log.of(topics.CONVERSATION)[-1]
+    assert (list(state.turns), state.steps) == ([], 2)
+    assert state.revision > log.of(topics.CONVERSATION)[-2].revision
+    before = len(log.records)
+    assert await life.take(erased), "said again it changes nothing"
+    assert len(log.records) == before
+    again = Life(log, fusion)  # a new life, which meets the old decisions once more
+    for message in (features("u0"), reply("u1"), features("u2")):
+        await again.take(message)
+    newest = log.of(topics.DECISION)[-1]
+    assert [turn.utterance_id for turn in newest.dialogue] == ["u2"]
+    assert newest.step == 2
+    assert not fusion.asked[-1]["past"].any()
+
+
+async def test_a_conversation_that_is_not_known_is_erased_all_the_same() -> None:
+    log = Log()
+    assert await Life(log, Fusion()).take(pb.Erasure(context=context("erasure-1"), erased_at_us=5))
+    (state,) = log.of(topics.CONVERSATION)
+    assert (list(state.turns), state.revision) == ([], 5)
 
 
 @pytest.mark.parametrize("dies_before", [0, 1])

@@ -6,7 +6,13 @@ from multimood import topics
 from multimood.bus.admin import wanted
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.settings import KafkaSettings
-from multimood.topics import BY_NAME, EMBEDDINGS, TOPICS, key_of
+from multimood.topics import BY_NAME, EMBEDDINGS, READERS, TOPICS, key_of
+from services.joiner import agent as joiner
+from services.responder import agent as responder
+from services.reward import agent as reward
+from services.sentinel import agent as sentinel
+from services.strategist import agent as strategist
+from services.text_encoder import encoder as text_encoder
 
 pytestmark = pytest.mark.unit
 
@@ -49,6 +55,24 @@ def test_what_the_broker_is_asked_for_follows_from_the_topics() -> None:
         assert dead["cleanup.policy"] == "delete", "a dead letter is never compacted away"
         assert int(dead["max.message.bytes"]) > int(own["max.message.bytes"]), "a letter has room for its reason"
         assert int(dead["retention.ms"]) >= int(own["retention.ms"])
+
+
+def test_who_reads_what_is_what_the_services_read() -> None:
+    """What is purged must have been read by all of these: a reader that is missing here could lose records."""
+    inputs = {
+        "sentinel": sentinel.INPUTS, "text_encoder": text_encoder.INPUTS, "audio_encoder": (topics.UTTERANCE,),
+        "video_encoder": (topics.UTTERANCE,), "joiner": joiner.INPUTS, "strategist": strategist.INPUTS,
+        "responder": responder.INPUTS, "reward": reward.INPUTS,
+    }  # fmt: skip
+    told = {topic.name: {name for name, read in inputs.items() if topic in read} for topic in TOPICS}
+    assert {name: set(readers) for name, readers in READERS.items()} == {
+        name: readers for name, readers in told.items() if readers
+    }
+
+
+def test_a_file_of_the_broker_is_closed_soon_enough_to_be_deleted() -> None:
+    for specification in wanted(KafkaSettings()).values():
+        assert int(specification["segment.ms"]) <= int(specification["retention.ms"])
 
 
 def test_only_state_is_compacted() -> None:
