@@ -20,7 +20,7 @@ from multimood.errors import DeadlineExceededError, MultimoodError
 from multimood.local.endpoints import Endpoints
 from multimood.local.samples import face_clip, speech
 from multimood.local.stack import Stack
-from multimood.settings import PseudonymSettings, StoreSettings
+from multimood.settings import PrivacySettings, PseudonymSettings, StoreSettings
 
 if TYPE_CHECKING:
     from multimood.experience import Row
@@ -55,7 +55,7 @@ def demo(
             asyncio.run(_converse(system.endpoints, turns, accounts, console))
             with console.status("waiting for the experience rows on S3"):
                 wanted = [account.utterance_id for account in accounts]
-                experience = fetch_experience(system.s3, wanted, out / "experience")
+                experience = fetch_experience(system.s3, wanted, out / "experience", privacy=system.privacy)
             console.print("\n[dim]stopping[/]")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
@@ -102,15 +102,20 @@ async def _converse(
 
 
 def fetch_experience(
-    settings: StoreSettings, utterances: Collection[str], folder: Path, *, within_s: float = ROWS_WITHIN_S
+    settings: StoreSettings,
+    utterances: Collection[str],
+    folder: Path,
+    *,
+    within_s: float = ROWS_WITHIN_S,
+    privacy: PrivacySettings | None = None,
 ) -> Path:
     """Wait until the rows of the utterances are in the store, and write them into one Parquet file; gives its path.
 
-    `utterances`: ids as the platform knows them. Not to be used inside a running event loop. Raises
+    `utterances`: ids as the platform knows them. `privacy`: the master key that opens what was said, else it stays null. Not to be used inside a running event loop. Raises
     DeadlineExceededError when they do not come.
     """
     from multimood.experience import Bucket, Pseudonyms, rows  # noqa: PLC0415 - slow to import, and only the end needs it
-    from multimood.experience.schema import SCHEMA  # noqa: PLC0415
+    from multimood.experience.schema import SCHEMA, SEALED  # noqa: PLC0415
     from multimood.experience.table import encode  # noqa: PLC0415
 
     deadline, pseudonyms = time.monotonic() + within_s, Pseudonyms.of(PseudonymSettings(), settings)
@@ -119,6 +124,7 @@ def fetch_experience(
         return row["utterance_id"] in {pseudonyms.utterance(row["tenant"], one) for one in utterances}
 
     with Bucket(settings) as bucket:
+        opens = bucket.opener(privacy or PrivacySettings())
         while len(found := [row for row in rows(bucket) if is_wanted(row)]) < len(utterances):
             if time.monotonic() > deadline:
                 raise DeadlineExceededError(
@@ -126,6 +132,7 @@ def fetch_experience(
                     f"after {within_s:g} s"
                 )
             time.sleep(0.5)
+        found = [opens(row) | dict.fromkeys(SEALED) for row in found]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{found[0]['conversation_id']}.parquet"
     path.write_bytes(encode(found, SCHEMA))

@@ -25,14 +25,10 @@ async def media_of(store: Store, subject: Subject, referred: Iterable[tuple[str,
         stored = [one.key for one in await store.list(store.media_bucket, f"{subject.name}/", most=MOST)]
     except NotFoundError:
         stored = []
-    theirs = [
-        key
-        for bucket, key in referred
-        if bucket == store.media_bucket
-        and key.startswith(f"{subject.tenant}/")
-        and not key.startswith(f"{subject.name}/")
+    uploaded = [
+        key for bucket, key in referred if bucket == store.media_bucket and key.startswith(f"{subject.tenant}/")
     ]
-    return list(dict.fromkeys([*stored, *theirs]))
+    return list(dict.fromkeys([*stored, *(key for key in uploaded if not key.startswith(f"{subject.name}/"))]))
 
 
 async def remove(store: Store, names: Iterable[str]) -> int:

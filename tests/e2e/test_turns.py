@@ -38,7 +38,7 @@ async def hold(stack: Stack, what: TurnInput) -> TurnAccount:
 
 
 async def row_of(stack: Stack, utterance: str, folder: Path) -> dict[str, Any]:
-    path = await asyncio.to_thread(fetch_experience, stack.s3, [utterance], folder)
+    path = await asyncio.to_thread(fetch_experience, stack.s3, [utterance], folder, privacy=stack.endpoints.privacy)
     (row,) = pq.read_table(path).to_pylist()
     return row
 
