@@ -38,10 +38,10 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    """An S3 store with the two buckets."""
+    """An S3 store with the three buckets."""
     folder = tmp_path_factory.mktemp("store")
     log = folder / "store.log"
-    yield from _run(ObjectStore(folder, log, assign(ObjectStore.PORTS), ("media", "experience")), log)
+    yield from _run(ObjectStore(folder, log, assign(ObjectStore.PORTS), ("media", "experience", "keys")), log)
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ class OwnSystem:
         self, folder: Path, kafka: KafkaServer, store: ObjectStore, triton: TritonServer, llm_url: str, **env: str
     ) -> None:
         self.kafka = KafkaSettings(brokers=kafka.brokers)
-        media, experience = store.buckets
+        media, experience = store.buckets[:2]
         self.s3 = StoreSettings(
             endpoint=store.endpoint, secure=False, access_key=store.credentials.access_key,
             secret_key=SecretStr(store.credentials.secret_key), media_bucket=media, experience_bucket=experience,

@@ -55,7 +55,7 @@ def demo(
             asyncio.run(_converse(system.endpoints, turns, accounts, console))
             with console.status("waiting for the experience rows on S3"):
                 wanted = [account.utterance_id for account in accounts]
-                experience = fetch_experience(system.s3, wanted, out / "experience", privacy=system.privacy)
+                experience = fetch_experience(system.s3, wanted, out / "experience", privacy=system.endpoints.privacy)
             console.print("\n[dim]stopping[/]")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
@@ -111,8 +111,8 @@ def fetch_experience(
 ) -> Path:
     """Wait until the rows of the utterances are in the store, and write them into one Parquet file; gives its path.
 
-    `utterances`: ids as the platform knows them. `privacy`: the master key that opens what was said, else it stays null. Not to be used inside a running event loop. Raises
-    DeadlineExceededError when they do not come.
+    `utterances`: ids as the platform knows them. `privacy`: the master key that opens what was said, else it stays
+    null. Not to be used inside a running event loop. Raises DeadlineExceededError when they do not come.
     """
     from multimood.experience import Bucket, Pseudonyms, rows  # noqa: PLC0415 - slow to import, and only the end needs it
     from multimood.experience.schema import SCHEMA, SEALED  # noqa: PLC0415

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from multimood.local.process import Child
 
 REGION: Final = "us-east-1"
 _PROBE: Final = ".ready"
+_DELETED_AFTER_S: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -136,11 +138,15 @@ class ObjectStore:
 def vacuum(ports: Mapping[str, int]) -> bool:
     """Make the server give back what was deleted or overwritten: until then it lies in its files, unnamed.
 
-    It does so by itself when a file is full of it. Tells whether it took the order.
+    It does so by itself when a file is full of it. What was deleted counts a few seconds later, so this takes ten.
+    Tells whether it took the order.
     """
     url = f"http://{HOST}:{ports['store.master']}/vol/vacuum?garbageThreshold=0.0001"
     try:
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            return bool(answer.status == 200)  # noqa: PLR2004
+        for _ in range(2):
+            time.sleep(_DELETED_AFTER_S)
+            with urllib.request.urlopen(url, timeout=60) as answer:
+                answer.read()
     except OSError:
         return False
+    return True

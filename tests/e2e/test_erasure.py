@@ -134,7 +134,8 @@ async def test_nothing_of_a_person_is_left_on_the_disk_and_all_of_another_is(  #
     assert any(part.startswith(topics.UTTERANCE.name) for part in places), "in the clear on the broker"
     assert "exports" in places, "compressed in an export"
     assert "store" not in places, "sealed in the store"
-    assert any("store" in Path(name).parts for name in await asyncio.to_thread(where, folder, label.encode()))
+    row_id = before[said]["row_id"].encode()
+    assert any("store" in Path(name).parts for name in await asyncio.to_thread(where, folder, row_id))
     assert await asyncio.to_thread(where, folder, mark) == [], "sealed before it came to any disk"
     store = Store(system.s3)
     sealed = (await store.read(store.media_bucket, kept[0], limit=64 << 20))[100:148]
@@ -165,7 +166,7 @@ async def test_nothing_of_a_person_is_left_on_the_disk_and_all_of_another_is(  #
 
     # --- after ----------------------------------------------------------------------------------------------------
     until = time.monotonic() + GONE_WITHIN_S
-    wanted = [canary.encode(), label.encode(), mark, shy_mark, sealed]
+    wanted = [canary.encode(), row_id, mark, shy_mark, sealed]
     left = {number: ["not looked yet"] for number in range(len(wanted))}
     while left and time.monotonic() < until:
         left = {number: files for number in left if (files := await asyncio.to_thread(where, folder, wanted[number]))}

@@ -36,7 +36,8 @@ from multimood.local.kafka import KafkaServer
 from multimood.local.ports import assign
 from multimood.local.server import wait_ready
 from multimood.local.store import ObjectStore
-from multimood.settings import HealthSettings, KafkaSettings, StoreSettings
+from multimood.privacy.media import MediaSeals
+from multimood.settings import HealthSettings, KafkaSettings, PrivacySettings, PseudonymSettings, StoreSettings
 from multimood.store import Store
 from multimood.topics import key_of
 from services.gateway.server import GatewayServer
@@ -515,6 +516,53 @@ async def test_words_get_through_without_the_store(
     assert list(utterance.manifest) == [pb.MODALITY_TEXT, pb.MODALITY_AUDIO]
     assert not utterance.audio.key
     assert utterance.text == "help me"
+
+
+async def test_words_get_through_without_the_keys(
+    open_door: Callable[..., Awaitable[Door]],
+    broker: KafkaSettings,
+    store: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MULTIMOOD_MASTER_KEY", "a master key for tests")
+    door = await open_door(s3=store_settings(store, keys_bucket="not-there"))
+    wav = sound("wav", "pcm_s16le")
+    async with door.client() as client:
+        await client.publish(TurnInput("c", text="help me", audio=wav))
+        with pytest.raises(UnavailableError, match="store"):
+            await client.publish(TurnInput("c", audio=wav))
+    (record,) = await published(broker, door.tenant)
+    utterance = pb.Utterance.FromString(record.value)
+    assert utterance.text == "help me"
+    assert not utterance.audio.key, "and nothing is stored in the clear"
+
+
+async def test_media_are_sealed_before_they_are_stored_and_whose_they_are_rides_along(
+    open_door: Callable[..., Awaitable[Door]],
+    broker: KafkaSettings,
+    store: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MULTIMOOD_MASTER_KEY", "a master key for tests")
+    s3 = store_settings(store, keys_bucket="keys")
+    door, wav = await open_door(s3=s3), sound("wav", "pcm_s16le")
+    async with door.client() as client:
+        await client.publish(TurnInput("c", text="help me", audio=wav, subject="jane", learning_consent=True))
+        with pytest.raises(GatewayRefusedError, match="subject"):
+            await client.publish(TurnInput("c", text="help me", subject="jane doe"))
+    (record,) = await published(broker, door.tenant)
+    utterance = pb.Utterance.FromString(record.value)
+    ref = utterance.audio
+    assert utterance.context.subject == "jane"
+    assert len(ref.key_id) == 8
+    assert ref.media_type == "audio/wav"
+    assert "jane" not in ref.key
+    client_store = Store(s3)
+    stored = await client_store.get(ref, tenant=door.tenant, limit=32 << 20)
+    assert wav[100:200] not in stored
+    seals = MediaSeals.of(client_store, s3, PrivacySettings(), PseudonymSettings())
+    assert await seals.open(ref, utterance.context, stored) == wav
+    await client_store.close()
 
 
 async def test_without_the_broker_calls_are_refused_quickly_and_readiness_is_false(
