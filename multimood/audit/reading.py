@@ -28,7 +28,7 @@ from multimood.topics import TOPICS, Topic
 TELLING: Final = tuple(
     topic
     for topic in TOPICS
-    if topic not in {topics.ACKNOWLEDGEMENT, topics.CONVERSATION, topics.FEEDBACK, topics.TRANSCRIPT}
+    if topic not in {topics.ACKNOWLEDGEMENT, topics.CONVERSATION, topics.ERASURE, topics.FEEDBACK, topics.TRANSCRIPT}
 )
 """Topics that say something about an outcome; the utterances first."""
 

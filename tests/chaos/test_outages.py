@@ -124,7 +124,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     ports = assign((*KafkaServer.PORTS, *ObjectStore.PORTS, *TRITON_PORTS))
-    buckets = StoreSettings().media_bucket, StoreSettings().experience_bucket
+    buckets = StoreSettings().media_bucket, StoreSettings().experience_bucket, StoreSettings().keys_bucket
     kafka = KafkaServer(tmp_path / "kafka", tmp_path / "kafka.log", ports["kafka"], ports["kafka.controller"])
     store = ObjectStore(tmp_path / "store", tmp_path / "store.log", ports, buckets)
     triton = TritonServer(tmp_path / "triton.log", ports)
