@@ -36,6 +36,7 @@ from multimood.local.kafka import KafkaServer
 from multimood.local.ports import assign
 from multimood.local.server import wait_ready
 from multimood.local.store import ObjectStore
+from multimood.privacy import Keyring, MasterKeys, Pseudonyms
 from multimood.privacy.media import MediaSeals
 from multimood.settings import HealthSettings, KafkaSettings, PrivacySettings, PseudonymSettings, StoreSettings
 from multimood.store import Store
@@ -525,12 +526,16 @@ async def test_words_get_through_without_the_keys(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MULTIMOOD_MASTER_KEY", "a master key for tests")
-    door = await open_door(s3=store_settings(store, keys_bucket="not-there"))
-    wav = sound("wav", "pcm_s16le")
+    s3 = store_settings(store, keys_bucket="keys")
+    door, wav = await open_door(s3=s3), sound("wav", "pcm_s16le")
+    client_store = Store(s3)
+    stranger = Keyring(client_store, "keys", MasterKeys("quite another master key"))
+    await stranger.key_for(Pseudonyms.of(PseudonymSettings(), s3).person(door.tenant, "jane"), 1)
+    await client_store.close()
     async with door.client() as client:
-        await client.publish(TurnInput("c", text="help me", audio=wav))
+        await client.publish(TurnInput("c", text="help me", audio=wav, subject="jane"))
         with pytest.raises(UnavailableError, match="store"):
-            await client.publish(TurnInput("c", audio=wav))
+            await client.publish(TurnInput("c", audio=wav, subject="jane"))
     (record,) = await published(broker, door.tenant)
     utterance = pb.Utterance.FromString(record.value)
     assert utterance.text == "help me"
