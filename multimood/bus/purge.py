@@ -7,6 +7,7 @@ its output. Escalations and acknowledgements, which hold no words, are not purge
 """
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from kafka.admin import ConfigResource
 from kafka.errors import KafkaError
 
 from multimood import topics
+from multimood.bus.admin import wanted
 from multimood.bus.envelope import encode_headers, output
 from multimood.bus.filler import HEADERS, KEY, is_filler
 from multimood.bus.letters import sort_letters
@@ -26,9 +28,13 @@ from multimood.errors import UnavailableError
 from multimood.settings import KafkaSettings
 from multimood.topics import DEAD_LETTER_ROOM, READERS, TOPICS, Topic, key_of
 
+logger = logging.getLogger(__name__)
+
 CONNECT_MS: Final = 5_000
 ANSWER_S: Final = 15.0
 PAUSE_S: Final = 0.5
+SILENCE_S: Final = 30.0
+ROLL_MS: Final = 500
 KEPT: Final = frozenset({topics.ESCALATION, topics.ACKNOWLEDGEMENT, topics.CONVERSATION, topics.ERASURE})
 PURGED: Final = tuple(topic for topic in TOPICS if topic not in KEPT)
 """Topics that hold what was said, or what was made of it."""
@@ -63,6 +69,8 @@ class BrokerPurge:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._stack = contextlib.ExitStack()
+        self.hurried = True
+        """False: the broker closes its files in its own time, since we may not change its settings."""
 
     def __enter__(self) -> Self:
         brokers = {"bootstrap_servers": self._settings.brokers.split(","), "bootstrap_timeout_ms": CONNECT_MS}
@@ -176,7 +184,8 @@ class BrokerPurge:
     def roll(self, places: Sequence[tuple[str, int]]) -> dict[TopicPartition, int]:
         """Begin another file in these partitions; gives the offsets at which they begin."""
         names = sorted({topic for topic, _ in places})
-        with self._answers(), self._configured(names, {"segment.ms": "1"}):
+        with self._answers(), self._configured(names, {"segment.ms": str(ROLL_MS)}):
+            time.sleep(2 * ROLL_MS / 1000)  # a younger file than that would not be closed
             sent = [self._producer.send(topic, b"", KEY, HEADERS, partition) for topic, partition in places]
             return {
                 TopicPartition(found.topic, found.partition): found.offset for found in (s.get(ANSWER_S) for s in sent)
@@ -231,17 +240,45 @@ class BrokerPurge:
 
     @contextlib.contextmanager
     def _configured(self, names: Sequence[str], values: Mapping[str, str]) -> Iterator[None]:
-        """Other settings of these topics while the block runs."""
+        """Other settings of these topics while the block runs; where we may not change them, `hurried` becomes false.
+
+        Who was killed in here left them behind: what is there already is taken back to what the topics are made with.
+        """
+        contract = wanted(self._settings)
         before = {name: self._settings_of(name) for name in names}
+        back = {
+            name: {
+                key: contract[name].get(key) if before[name].get(key) == value else before[name].get(key)
+                for key, value in values.items()
+            }
+            for name in names
+        }
         try:
-            self._admin.alter_configs([ConfigResource("TOPIC", name, dict(values)) for name in names])
-            while any(self._settings_of(name).get(key) != value for name in names for key, value in values.items()):
-                time.sleep(PAUSE_S / 5)
+            self._alter({name: dict(values) for name in names})
+            self._await_settings(names, values)
             yield
         finally:
-            for name in names:
-                back = {key: ("SET", before[name][key]) if key in before[name] else ("DELETE", None) for key in values}
-                self._admin.alter_configs([ConfigResource("TOPIC", name, back)])
+            self._alter(
+                {
+                    name: {key: ("DELETE", None) if value is None else value for key, value in back[name].items()}
+                    for name in names
+                }
+            )
+
+    def _alter(self, configurations: Mapping[str, Mapping[str, Any]]) -> None:
+        try:
+            self._admin.alter_configs([ConfigResource("TOPIC", name, dict(c)) for name, c in configurations.items()])
+        except KafkaError as error:
+            logger.warning("a topic's settings are not ours to change", extra={"cause": type(error).__name__})
+            self.hurried = False
+
+    def _await_settings(self, names: Sequence[str], values: Mapping[str, str]) -> None:
+        until = time.monotonic() + ANSWER_S
+        while any(self._settings_of(name).get(key) != value for name in names for key, value in values.items()):
+            if not self.hurried or time.monotonic() > until:
+                self.hurried = False
+                return
+            time.sleep(PAUSE_S / 5)
 
     def _settings_of(self, name: str) -> dict[str, str]:
         """What is set for a topic itself."""
@@ -265,11 +302,15 @@ class BrokerPurge:
         if position >= last:
             return
         consumer.seek(place, position)
+        heard = time.monotonic()
         while position < last:
             for record in consumer.poll(timeout_ms=500).get(place, ()):
                 if record.offset < last and not is_filler(record):
                     yield record
-            position = consumer.position(place)
+            before, position = position, consumer.position(place)
+            heard = time.monotonic() if position > before else heard
+            if time.monotonic() - heard > SILENCE_S:
+                raise UnavailableError(f"{self._settings.brokers} gave nothing of {place.topic} for {SILENCE_S:g} s")
 
     @contextlib.contextmanager
     def _answers(self) -> Iterator[None]:

@@ -167,6 +167,11 @@ class Erasing:
             broker.purge({place: end for place, end in begins.items() if place.topic != topics.CONVERSATION.name})
             outcome.removed["records"] = traces.records
             outcome.notes.append("what was purged leaves the broker's disks with its next checks, minutes later")
+        if not broker.hurried:
+            outcome.notes.append(
+                f"the topics' settings could not be changed, so the broker closes its files in its own time: what was "
+                f"purged leaves its disks {_in(topics.SEGMENT_MS)} where the topics have our segment.ms"
+            )
         if traces.dead:
             kept = broker.rewrite_letters(sorted(traces.dead), traces, self._person.said)
             outcome.removed["dead_letters"] = traces.letters

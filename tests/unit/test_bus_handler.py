@@ -83,6 +83,25 @@ async def test_what_comes_again_is_answered_once(fake: FakeBus, core: Core, log:
     assert (core.seen, len(fake.outputs), log.done) == (["u", "other"], 2, 3)
 
 
+async def test_what_is_left_to_do_afterwards_is_done_before_the_acknowledgement_and_again(
+    fake: FakeBus, core: Core, log: Log
+) -> None:
+    told: list[tuple[str, int, int]] = []
+
+    async def after(event: Event[Message]) -> None:
+        told.append((event.message.context.utterance_id, len(fake.outputs), log.done))  # type: ignore[attr-defined]
+
+    one = handler(fake, core, after=after, on_exhausted=core.handle)
+    await one.process(log.write(said(), said()).deliveries())
+    await settle()
+    assert told == [("u", 1, 0), ("u", 1, 1)], "a record that comes again may come because this was missed"
+    core.failures = [ValueError("a bug")]
+    await one.process(Log(topics.UTTERANCE).write(said("dead")).deliveries())
+    await settle()
+    assert len(fake.letters) == 1
+    assert len(told) == 2, "a dead letter may be replayed, and needs everything"
+
+
 async def test_what_an_earlier_life_answered_is_not_answered_again(fake: FakeBus, core: Core, log: Log) -> None:
     learnt: list[str] = []
     one = handler(fake, core, recovers=((topics.REPLY, 10),), on_recovered=lambda event: learnt.append(event.id))

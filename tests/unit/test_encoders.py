@@ -18,6 +18,8 @@ from multimood.errors import NotFoundError, UnavailableError
 from multimood.inference import Inference
 from multimood.media.errors import MediaError, MediaFault
 from multimood.media.limits import MediaLimits
+from multimood.privacy.disposal import Disposal
+from multimood.retention import Retention
 from multimood.store.errors import RefusedReferenceError
 from multimood.topics import Topic, key_of
 from services.audio_encoder.encoder import AudioEncoder
@@ -169,6 +171,45 @@ def audio_encoder(triton: Triton | None = None, shelf: Shelf | None = None) -> A
     return AudioEncoder(
         triton or hears(("hello", 0.1)), shelf or Shelf(WAV), AudioEncoderSettings(), IN_PROCESS  # type: ignore[arg-type]
     )  # fmt: skip
+
+
+class Deletes:
+    """A store that remembers what was taken away."""
+
+    media_bucket = "media"
+
+    def __init__(self) -> None:
+        self.gone: list[str] = []
+
+    async def delete(self, bucket: str, key: str) -> None:
+        self.gone.append(key)
+
+
+def stored(*manifest: pb.Modality, consent: bool = False) -> Event[Message]:
+    """An utterance whose media could be fetched."""
+    event = said(*manifest)
+    utterance = event.message
+    assert isinstance(utterance, pb.Utterance)
+    utterance.context.privacy.learning_consent = consent
+    for name in ("audio", "video"):
+        if utterance.HasField(name):
+            getattr(utterance, name).MergeFrom(pb.MediaRef(sha256=bytes(32), size_bytes=4))
+    return event
+
+
+@pytest.mark.parametrize(("encoder", "own", "other"), [(AudioEncoder, AUDIO, VIDEO), (VideoEncoder, VIDEO, AUDIO)])
+async def test_once_encoded_a_medium_without_consent_is_taken_away(
+    encoder: Any, own: pb.Modality, other: pb.Modality
+) -> None:
+    store = Deletes()
+    one = encoder(None, store, None, None, disposal=Disposal(store, Retention.parse("standard=30")))
+    await one.dispose(stored(own, consent=True))
+    await one.dispose(stored(TEXT))
+    await one.dispose(stored(other))
+    await one.dispose(stored(own, other))
+    assert store.gone == [], "kept, not there, the other's, or read by both: then the sweep takes it"
+    await one.dispose(stored(own))
+    assert store.gone == ["t/clip"]
 
 
 async def test_sound_becomes_the_encoder_s_embedding() -> None:
