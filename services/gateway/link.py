@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from multimood import topics
 from multimood.bus import Follower, Publisher, Received
+from multimood.contracts.v1 import events_pb2 as pb
 from multimood.contracts.v1 import gateway_pb2 as gw
 from multimood.errors import UnavailableError
 from multimood.settings import KafkaSettings
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 SERVICE: Final = "gateway"
 FOLLOWED: Final = (
     topics.UTTERANCE, topics.DECISION, topics.REPLY_DELTA, topics.REPLY, topics.ESCALATION, topics.TRUST,
+    topics.ERASURE,
 )  # fmt: skip
 RETRY_S: Final = (0.2, 5.0)
 
@@ -118,6 +120,8 @@ class BusLink:
                 tenant, _, conversation = received.key.partition("/")
                 rejected = gw.Rejected(stage=received.stage, reason=received.reason)
                 self._outcomes.see(Key(tenant, conversation, received.utterance_id), rejected)
+        elif isinstance(received.message, pb.Erasure):
+            self._outcomes.forget(received.message.context.tenant, received.message.context.conversation_id)
         elif received.message is not None:
             context = received.message.context  # type: ignore[attr-defined]
             self._outcomes.see(Key(context.tenant, context.conversation_id, context.utterance_id), received.message)

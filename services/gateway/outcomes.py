@@ -163,6 +163,16 @@ class Outcomes:
         self._use(key, slot)
         return slot.outcome
 
+    def forget(self, tenant: str, conversation_id: str) -> None:
+        """Forget what was said in a conversation; that its utterances were accepted stays known.
+
+        A call that is open keeps what it waits for until it ends.
+        """
+        for key, slot in self._slots.items():
+            if (key.tenant, key.conversation_id) == (tenant, conversation_id) and key not in self._watches:
+                self.bytes -= slot.bytes - ENTRY_BYTES
+                slot.outcome, slot.bytes = Outcome(accepted=True), ENTRY_BYTES
+
     @contextmanager
     def watch(self, key: Key) -> Iterator[Watch]:
         """Watch an utterance, also one that is not known yet. Costs nothing once the block is left."""

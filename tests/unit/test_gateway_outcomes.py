@@ -151,6 +151,28 @@ def test_what_is_watched_is_never_forgotten() -> None:
     assert len(known) == 3
 
 
+def test_an_erased_conversation_is_forgotten_and_its_utterances_stay_accepted() -> None:
+    known = outcomes()
+    others = [Key("acme", "d", "u"), Key("other", "c", "u")]
+    for key in (KEY, *others):
+        known.see(key, pb.Utterance())
+        known.see(key, reply())
+    watched = Key("acme", "c", "open")
+    known.see(watched, reply())
+    with known.watch(watched):
+        known.forget("acme", "c")
+    found = known.get(KEY)
+    assert found is not None
+    assert (found.accepted, found.reply) == (True, None)
+    assert all((one := known.get(key)) is not None and one.reply == reply() for key in (*others, watched))
+    known.forget("acme", "c")
+    alone = outcomes()
+    for key in others:
+        alone.see(key, pb.Utterance())
+        alone.see(key, reply())
+    assert known.bytes == alone.bytes + 2 * ENTRY_BYTES
+
+
 async def test_everyone_who_waits_is_woken() -> None:
     known = outcomes()
 
