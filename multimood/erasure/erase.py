@@ -7,6 +7,7 @@ of the others, and all of it can be done again.
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ from multimood.privacy.keyring import CACHE_S, destroy, has_key
 from multimood.privacy.pseudonyms import Pseudonyms, Subject
 from multimood.settings import KafkaSettings, StoreSettings
 from multimood.store import Store
+
+logger = logging.getLogger(__name__)
 
 AUDIT: Final = "audit/erasures/"
 """Where the records of erasures lie in the experience bucket."""
@@ -203,6 +206,7 @@ class Erasing:
             self._tell("writing the log without the rows")
             removed = erase_rows(bucket, self._subject, self._conversations)
         outcome.removed |= {"rows": removed.rows, "feedback": removed.feedback, "objects": len(removed.objects)}
+        outcome.left += [f"{name} cannot be read: repair or delete it, and erase again" for name in removed.damaged]
 
     def _from_exports(self, outcome: Outcome) -> None:
         for folder in self._exports():
@@ -229,7 +233,10 @@ class Erasing:
         bucket, found = self._systems.s3.experience_bucket, list[str]()
         for one in await store.list(bucket, f"{AUDIT}{self._subject.name}/"):
             data = await store.read(bucket, one.key, limit=_LARGEST_AUDIT)
-            found += Report.conversations_of(json.loads(data))
+            try:
+                found += Report.conversations_of(json.loads(data))
+            except (ValueError, AttributeError):
+                logger.warning("an earlier record cannot be read", extra={"object": one.key})
         return found
 
     # --- below -----------------------------------------------------------------------------------------------------

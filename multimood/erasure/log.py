@@ -14,7 +14,7 @@ from multimood.experience.naming import is_feedback
 from multimood.experience.reader import Advance
 from multimood.experience.schema import Row
 from multimood.experience.sources import Source
-from multimood.experience.table import batches, without_rows
+from multimood.experience.table import DamagedObjectError, batches, without_rows
 from multimood.privacy.pseudonyms import Subject
 from multimood.store.errors import ChangedObjectError
 
@@ -40,6 +40,8 @@ class Removed:
     rows: int = 0
     feedback: int = 0
     objects: set[str] = field(default_factory=set)
+    damaged: list[str] = field(default_factory=list)
+    """Objects that could not be read: whether they hold something nobody can say."""
 
 
 def conversations_of(source: Source, subject: Subject, advance: Advance | None = None) -> tuple[set[str], int]:
@@ -62,13 +64,16 @@ def erase_rows(
 ) -> Removed:
     """Take out the person's rows and those of their conversations, feedback first: the rows tell whose it is.
 
-    Everything of a conversation goes, since each of its rows may quote any of its turns. Raises UnavailableError,
-    DamagedObjectError.
+    Everything of a conversation goes, since each of its rows may quote any of its turns. Raises UnavailableError.
     """
     removed = Removed()
     names = sorted((one.name for one in place.objects()), key=lambda name: (not is_feedback(name), name))
     for number, name in enumerate(names, 1):
-        gone = _rewrite(place, name, subject, conversations)
+        try:
+            gone = _rewrite(place, name, subject, conversations)
+        except DamagedObjectError:
+            removed.damaged.append(name)
+            continue
         if gone:
             removed.objects.add(name)
             if is_feedback(name):
@@ -104,8 +109,7 @@ def _rewrite(place: VersionedPlace, name: str, subject: Subject, conversations: 
 
 def _whose(source: Source, name: str) -> Iterator[Row]:
     try:
-        data = source.read(name)
-    except NotFoundError:
+        for batch in batches(source.read(name), _WHOSE):
+            yield from batch
+    except (NotFoundError, DamagedObjectError):
         return
-    for batch in batches(data, _WHOSE):
-        yield from batch

@@ -153,7 +153,8 @@ class Bucket(AbstractContextManager["Bucket"]):
 def keys_of(settings: StoreSettings | None, privacy: PrivacySettings) -> Iterator[RowOpener]:
     """Opens what is sealed in a log that lies elsewhere, with the keys of the store of `settings` if there is one."""
     if settings is None:
-        yield RowOpener(None, asyncio.Runner())
+        with asyncio.Runner() as runner:
+            yield RowOpener(None, runner)
         return
     with Bucket(settings) as bucket:
         yield bucket.opener(privacy)

@@ -117,6 +117,16 @@ def test_a_row_that_is_added_meanwhile_is_not_lost() -> None:
     }
 
 
+def test_a_damaged_object_is_told_and_keeps_no_other_from_being_rewritten() -> None:
+    log = place()
+    log.kept[f"{DAY}/reply-0-00.parquet"] = b"PAR1 and then nothing"
+    conversations, count = conversations_of(log, JANE)
+    assert count == 1
+    removed = erase_rows(log, JANE, conversations)
+    assert removed.damaged == [f"{DAY}/reply-0-00.parquet"]
+    assert (removed.rows, removed.feedback) == (2, 1)
+
+
 def test_a_writer_who_never_rests_is_told_of() -> None:
     log = place()
     name = f"{DAY}/reply-0-0.parquet"
