@@ -7,28 +7,23 @@ its output. Escalations and acknowledgements, which hold no words, are not purge
 """
 
 import contextlib
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from google.protobuf.message import DecodeError
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import ConfigResource
 from kafka.errors import KafkaError
 
 from multimood import topics
-from multimood.bus.admin import wanted
 from multimood.bus.envelope import encode_headers, output
 from multimood.bus.filler import HEADERS, KEY, is_filler
 from multimood.bus.letters import sort_letters
+from multimood.bus.topic_settings import TopicSettings
+from multimood.bus.traces import NAMING, IsTheirs, Traces, message_of
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import UnavailableError
 from multimood.settings import KafkaSettings
-from multimood.topics import DEAD_LETTER_ROOM, READERS, TOPICS, Topic, key_of
-
-logger = logging.getLogger(__name__)
+from multimood.topics import DEAD_LETTER_ROOM, READERS, TOPICS
 
 CONNECT_MS: Final = 5_000
 ANSWER_S: Final = 15.0
@@ -38,29 +33,8 @@ ROLL_MS: Final = 500
 KEPT: Final = frozenset({topics.ESCALATION, topics.ACKNOWLEDGEMENT, topics.CONVERSATION, topics.ERASURE})
 PURGED: Final = tuple(topic for topic in TOPICS if topic not in KEPT)
 """Topics that hold what was said, or what was made of it."""
-NAMING: Final = (topics.UTTERANCE, topics.REPLY, topics.CONVERSATION)
-"""Topics that tell which conversations are a person's: each of their records names them."""
 
-IsTheirs = Callable[[pb.Context], bool]
 Advance = Callable[[str], None]
-
-
-@dataclass(slots=True)
-class Traces:
-    """What the broker has of a person."""
-
-    conversations: dict[bytes, pb.Context] = field(default_factory=dict)
-    """By record key; a context of each."""
-    records: int = 0
-    """In the topics that name them."""
-    letters: int = 0
-    states: int = 0
-    """Records of conversations that still hold turns."""
-    media: dict[tuple[str, str], None] = field(default_factory=dict)
-    """Objects that were referred to: bucket and key."""
-    partitions: set[int] = field(default_factory=set)
-    dead: set[tuple[str, int]] = field(default_factory=set)
-    """Topics and partitions of dead letters of theirs."""
 
 
 class BrokerPurge:
@@ -69,13 +43,12 @@ class BrokerPurge:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._stack = contextlib.ExitStack()
-        self.hurried = True
-        """False: the broker closes its files in its own time, since we may not change its settings."""
 
     def __enter__(self) -> Self:
         brokers = {"bootstrap_servers": self._settings.brokers.split(","), "bootstrap_timeout_ms": CONNECT_MS}
         with self._answers():
             self._admin = self._closed(KafkaAdminClient(**brokers))
+            self.settings = TopicSettings(self._admin, self._settings)
             self._consumer = self._closed(KafkaConsumer(**brokers, enable_auto_commit=False))
             self._producer = self._closed(
                 KafkaProducer(
@@ -95,35 +68,17 @@ class BrokerPurge:
 
     def find(self, is_theirs: IsTheirs, advance: Advance = lambda _topic: None) -> Traces:
         """Look through the topics that name persons, and the dead letters."""
-        found = Traces()
+        found = Traces(is_theirs)
         with self._answers():
             for topic in NAMING:
                 advance(topic.name)
                 for record in self._records(topic.name):
-                    self._note(found, topic, record, is_theirs)
+                    found.see(topic, record)
             for topic in TOPICS:
                 advance(topic.dead_letters)
                 for record in self._records(topic.dead_letters):
-                    context = _context(topic, record.value)
-                    if record.key in found.conversations or (context is not None and is_theirs(context)):
-                        found.letters += 1
-                        found.dead.add((topic.dead_letters, record.partition))
+                    found.see_letter(topic, record)
         return found
-
-    @staticmethod
-    def _note(found: Traces, topic: Topic, record: Any, is_theirs: IsTheirs) -> None:
-        message = _message(topic, record.value)
-        if message is None or not is_theirs(message.context):
-            return
-        found.conversations[key_of(message.context)] = message.context
-        found.partitions.add(record.partition)
-        if isinstance(message, pb.Conversation):
-            found.states += bool(message.turns)
-            return
-        found.records += 1
-        if isinstance(message, pb.Utterance):
-            refs = (message.audio, message.video)
-            found.media.update({(ref.bucket, ref.key): None for ref in refs if ref.key})
 
     # --- telling and waiting ---------------------------------------------------------------------------------------
 
@@ -147,7 +102,7 @@ class BrokerPurge:
         """Where these partitions of every topic end now."""
         with self._answers():
             places = [TopicPartition(t.name, p) for t in TOPICS for p in partitions if self._has(t.name, p)]
-            return dict(self._consumer.end_offsets(places))
+            return dict(self._consumer.end_offsets(places)) if places else {}
 
     def unread(self, ends: Mapping[TopicPartition, int], within_s: float) -> dict[str, int]:
         """Wait until every service has read so far; gives who has not, and how many records each has still to read.
@@ -157,7 +112,7 @@ class BrokerPurge:
         until = time.monotonic() + within_s
         while True:
             with self._answers():
-                lag = self._lag(ends)
+                lag = self._lag(ends) if ends else {}
             if not lag or time.monotonic() >= until:
                 return lag
             time.sleep(PAUSE_S)
@@ -184,7 +139,7 @@ class BrokerPurge:
     def roll(self, places: Sequence[tuple[str, int]]) -> dict[TopicPartition, int]:
         """Begin another file in these partitions; gives the offsets at which they begin."""
         names = sorted({topic for topic, _ in places})
-        with self._answers(), self._configured(names, {"segment.ms": str(ROLL_MS)}):
+        with self._answers(), self.settings.changed(names, {"segment.ms": str(ROLL_MS)}):
             time.sleep(2 * ROLL_MS / 1000)  # a younger file than that would not be closed
             sent = [self._producer.send(topic, b"", KEY, HEADERS, partition) for topic, partition in places]
             return {
@@ -197,24 +152,20 @@ class BrokerPurge:
             with self._answers():
                 self._admin.delete_records(dict(ends), timeout_ms=int(ANSWER_S * 1000))
 
-    def rewrite_letters(self, places: Sequence[tuple[str, int]], theirs: Traces, is_theirs: IsTheirs) -> int:
-        """Purge dead letters of theirs; those of others that wait are written again first. Gives how many those are.
+    def rewrite_letters(self, traces: Traces) -> int:
+        """Purge a person's dead letters; those of others that wait are written again first. Gives how many those are.
 
         Broken off in between, a letter of others may be there twice: its replay is recognised by its id.
         """
-        begins, kept = self.roll(places), 0
+        begins, kept = self.roll(sorted(traces.dead)), 0
         with self._answers():
             for place, end in begins.items():
-                topic = _of_dead_letters(place.topic)
-                records = list(self._between(place, end))
-                waiting = {letter.place.offset for letter in sort_letters(records).waiting}
-                for record in records:
-                    context = _context(topic, record.value)
-                    is_one = record.key in theirs.conversations or (context is not None and is_theirs(context))
-                    if record.offset in waiting and not is_one:
-                        self._producer.send(place.topic, record.value, record.key, record.headers, place.partition).get(
-                            ANSWER_S
-                        )
+                topic = next(topic for topic in TOPICS if topic.dead_letters == place.topic)
+                waiting = {letter.place.offset for letter in sort_letters(self._between(place, end)).waiting}
+                for record in self._between(place, end):
+                    if record.offset in waiting and not traces.owns_letter(topic, record):
+                        again = (record.value, record.key, record.headers, place.partition)
+                        self._producer.send(place.topic, *again).get(ANSWER_S)
                         kept += 1
         self.purge(begins)
         return kept
@@ -225,7 +176,7 @@ class BrokerPurge:
             return True
         hurry = {"max.compaction.lag.ms": "1", "min.cleanable.dirty.ratio": "0.0"}
         until = time.monotonic() + within_s
-        with self._answers(), self._configured([topics.CONVERSATION.name], hurry):
+        with self._answers(), self.settings.changed([topics.CONVERSATION.name], hurry):
             while (left := self._holding(keys, partitions)) and time.monotonic() < until:
                 time.sleep(PAUSE_S)
         return not left
@@ -233,58 +184,10 @@ class BrokerPurge:
     def _holding(self, keys: Mapping[bytes, pb.Context], partitions: Sequence[int]) -> int:
         name = topics.CONVERSATION.name
         records = (record for p in partitions for record in self._between(TopicPartition(name, p)))
-        states = (_message(topics.CONVERSATION, record.value) for record in records if record.key in keys)
+        states = (message_of(topics.CONVERSATION, record.value) for record in records if record.key in keys)
         return sum(bool(state is not None and state.turns) for state in states)
 
     # --- below -----------------------------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _configured(self, names: Sequence[str], values: Mapping[str, str]) -> Iterator[None]:
-        """Other settings of these topics while the block runs; where we may not change them, `hurried` becomes false.
-
-        Who was killed in here left them behind: what is there already is taken back to what the topics are made with.
-        """
-        contract = wanted(self._settings)
-        before = {name: self._settings_of(name) for name in names}
-        back = {
-            name: {
-                key: contract[name].get(key) if before[name].get(key) == value else before[name].get(key)
-                for key, value in values.items()
-            }
-            for name in names
-        }
-        try:
-            self._alter({name: dict(values) for name in names})
-            self._await_settings(names, values)
-            yield
-        finally:
-            self._alter(
-                {
-                    name: {key: ("DELETE", None) if value is None else value for key, value in back[name].items()}
-                    for name in names
-                }
-            )
-
-    def _alter(self, configurations: Mapping[str, Mapping[str, Any]]) -> None:
-        try:
-            self._admin.alter_configs([ConfigResource("TOPIC", name, dict(c)) for name, c in configurations.items()])
-        except KafkaError as error:
-            logger.warning("a topic's settings are not ours to change", extra={"cause": type(error).__name__})
-            self.hurried = False
-
-    def _await_settings(self, names: Sequence[str], values: Mapping[str, str]) -> None:
-        until = time.monotonic() + ANSWER_S
-        while any(self._settings_of(name).get(key) != value for name in names for key, value in values.items()):
-            if not self.hurried or time.monotonic() > until:
-                self.hurried = False
-                return
-            time.sleep(PAUSE_S / 5)
-
-    def _settings_of(self, name: str) -> dict[str, str]:
-        """What is set for a topic itself."""
-        found = self._admin.describe_configs([ConfigResource("TOPIC", name)])
-        (values,) = (by_name[name] for by_name in found.values())
-        return {key: str(one["value"]) for key, one in values.items()}
 
     def _has(self, name: str, partition: int) -> bool:
         return partition in (self._consumer.partitions_for_topic(name) or ())
@@ -318,20 +221,3 @@ class BrokerPurge:
             yield
         except KafkaError as error:
             raise UnavailableError(f"no answer from {self._settings.brokers}: {type(error).__name__}") from None
-
-
-def _message(topic: Topic, value: bytes | None) -> Any:
-    try:
-        message: Any = topic.message.FromString(value or b"")
-    except DecodeError:
-        return None
-    return message if message.context.tenant else None
-
-
-def _context(topic: Topic, value: bytes | None) -> pb.Context | None:
-    message = _message(topic, value)
-    return None if message is None else message.context
-
-
-def _of_dead_letters(name: str) -> Topic:
-    return next(topic for topic in TOPICS if topic.dead_letters == name)

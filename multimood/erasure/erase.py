@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from multimood import topics
-from multimood.bus.purge import PURGED, BrokerPurge, Traces
+from multimood.bus.purge import PURGED, BrokerPurge
+from multimood.bus.traces import Traces
 from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.erasure.exports import erase_from_export, exports_below, rows_in_export
@@ -170,13 +171,13 @@ class Erasing:
             broker.purge({place: end for place, end in begins.items() if place.topic != topics.CONVERSATION.name})
             outcome.removed["records"] = traces.records
             outcome.notes.append("what was purged leaves the broker's disks with its next checks, minutes later")
-        if not broker.hurried:
+        if not broker.settings.ours:
             outcome.notes.append(
                 f"the topics' settings could not be changed, so the broker closes its files in its own time: what was "
                 f"purged leaves its disks {_in(topics.SEGMENT_MS)} where the topics have our segment.ms"
             )
         if traces.dead:
-            kept = broker.rewrite_letters(sorted(traces.dead), traces, self._person.said)
+            kept = broker.rewrite_letters(traces)
             outcome.removed["dead_letters"] = traces.letters
             outcome.notes.append(f"{kept} dead letters of others were written again")
         self._tell("waiting until the states are compacted")
