@@ -10,6 +10,7 @@ import pyarrow as pa
 from kafka.record import MemoryRecords
 
 MOST = 64 << 20
+PIECE = 1 << 16
 FRAMES = {b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4", b"\x1f\x8b\x08": "gzip"}
 
 
@@ -58,10 +59,12 @@ def _unpacked(data: bytes, codec: str) -> bytes:
         except zlib.error:
             return b""
     out = bytearray()
-    try:
-        with pa.CompressedInputStream(io.BytesIO(data), codec) as stream:
-            while (piece := stream.read(1 << 16)) and len(out) < MOST:
-                out += piece
-    except (pa.ArrowException, OSError):
-        pass
+    for size in (PIECE, 1):  # a piece that reaches over the frame's end is an error: its bytes are taken one by one
+        try:
+            with pa.CompressedInputStream(io.BytesIO(data), codec) as stream:
+                stream.read(len(out))
+                while (piece := stream.read(size)) and len(out) < MOST:
+                    out += piece
+        except (pa.ArrowException, OSError):
+            pass
     return bytes(out)

@@ -172,7 +172,11 @@ def _read(
     from multimood.ope import read  # noqa: PLC0415 - see REMEDY
 
     task = progress.add_task("rows read", total=None)
-    return read(_counted(log.rows(), progress, task), reward, slices, oracle)
+    pseudonyms = log.pseudonyms()
+    return read(
+        _counted(log.rows(), progress, task), reward, slices, oracle,
+        called=None if pseudonyms is None else pseudonyms.utterance,
+    )  # fmt: skip
 
 
 def _counted(rows: Iterable[dict[str, Any]], progress: Progress, task: Any) -> Iterator[dict[str, Any]]:

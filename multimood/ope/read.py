@@ -22,6 +22,8 @@ SUM_TOLERANCE: Final = 1e-6
 Row = Mapping[str, Any]
 Oracle = Mapping[str, Mapping[str, float]]
 """Utterance id to the expected reward of each strategy: what a simulator knows."""
+Called = Callable[[str, str], str]
+"""Tenant and the platform's id of an utterance -> what the log calls it."""
 
 
 def _feedback(row: Row, name: str) -> float | None:
@@ -94,16 +96,37 @@ class _Columns:
     oracle: "array[float]" = field(default_factory=lambda: array("d"))
 
 
+class _Expected:
+    """What the oracle says of a row, by the platform's id or by what the log calls it."""
+
+    def __init__(self, oracle: Oracle, called: Called | None) -> None:
+        self._oracle, self._called = oracle, called
+        self._by_tenant: dict[str, Oracle] = {}
+
+    def of(self, row: Row) -> Mapping[str, float]:
+        if not self._oracle:
+            return {}
+        tenant, known = row["tenant"], self._oracle.get(row["utterance_id"])
+        if known is not None or self._called is None:
+            return known or {}
+        if tenant not in self._by_tenant:
+            self._by_tenant[tenant] = {self._called(tenant, name): one for name, one in self._oracle.items()}
+        return self._by_tenant[tenant].get(row["utterance_id"], {})
+
+
 def read(
-    rows: Iterable[Row], reward: str = "reward", slices: Sequence[str] = (), oracle: Oracle | None = None
-) -> Reading:
+    rows: Iterable[Row], reward: str = "reward", slices: Sequence[str] = (), oracle: Oracle | None = None,
+    *, called: Called | None = None,
+) -> Reading:  # fmt: skip
     """Read a log. Rows need the column `feedback` for the rewards `rating` and `intensity`.
+
+    The oracle names utterances as the platform does; `called` says what a log of pseudonyms calls them.
 
     Raises ConfigurationError (no such reward or slice), NotFoundError (no row has a decision that can be used).
     """
     reward_of = _known(REWARDS, reward, "reward")
     slice_of = {name: _known(SLICES, name, "slice") for name in slices}
-    columns, left_out, seen = _Columns(), Counter[str](), 0
+    columns, left_out, seen, expected = _Columns(), Counter[str](), 0, _Expected(oracle or {}, called)
     names: dict[str, int] = {name: number for number, name in enumerate((*STRATEGIES, FORCED))}
     ids: dict[Any, int] = {}
     values: dict[str, list[str]] = {name: [] for name in slices}
@@ -119,7 +142,7 @@ def read(
             left_out[problem] += 1
         elif math.isnan(value):
             left_out["no_reward"] += 1
-        known = (oracle or {}).get(row["utterance_id"], {})
+        known = expected.of(row)
         taken = FORCED if FORCED in offered else row["chosen"]
         columns.offered.append(len(offered))
         columns.labels.extend(names.setdefault(label, len(names)) for label in offered)

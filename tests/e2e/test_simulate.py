@@ -9,9 +9,10 @@ import pytest
 
 from multimood.cli.demo import fetch_experience
 from multimood.client import Client
-from multimood.experience import Bucket, rows
+from multimood.experience import Bucket, Pseudonyms, rows
 from multimood.local.stack import Stack
 from multimood.ope import Estimate, Limits, Question, Uniform, evaluate, near_logged, read
+from multimood.settings import PseudonymSettings
 from multimood.simulator.platform import Plan, Told, talk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
@@ -32,7 +33,8 @@ async def simulated(stack: Stack) -> list[Told]:
 def test_the_log_of_simulated_seekers_is_fit_and_has_their_feedback(stack: Stack, tmp_path: Path) -> None:
     told = asyncio.run(simulated(stack))
     fetch_experience(stack.s3, [one.utterance_id for one in told], tmp_path)
-    ids = {one.utterance_id: one for one in told}
+    named = Pseudonyms.of(PseudonymSettings(), stack.s3)
+    ids = {named.utterance("default", one.utterance_id): one for one in told}
     deadline = time.monotonic() + FEEDBACK_S
     with Bucket(stack.s3) as bucket:
         while True:
@@ -40,11 +42,13 @@ def test_the_log_of_simulated_seekers_is_fit_and_has_their_feedback(stack: Stack
             if all(row["feedback"] for row in found) or time.monotonic() > deadline:
                 break
             time.sleep(1)
+    assert len(found) == len(told)
     for row in found:
         assert row["feedback"][0]["rating"] == pytest.approx(ids[row["utterance_id"]].reward)
         if row["fit_for_ope"]:
             assert row["chosen"] == ids[row["utterance_id"]].strategy
-    reading = read(found, "rating", oracle={one.utterance_id: one.expected for one in told})
+    oracle = {one.utterance_id: one.expected for one in told}
+    reading = read(found, "rating", oracle=oracle, called=named.utterance)
     fit = reading.log.decisions()
     assert len(fit) > len(told) / 2, json.dumps(dict(reading.left_out))
     for answer in evaluate(reading.log, Question(near_logged(Uniform(), 0.8), ("snips",), limits=ANY)):

@@ -67,6 +67,15 @@ def test_rows_become_arrays() -> None:
     assert (seen["first"], seen["step"], seen["risk"]) == (0.0, 0.05, 0.1)
 
 
+def test_the_oracle_is_found_by_the_platforms_ids_also_where_the_log_has_pseudonyms() -> None:
+    oracle = {"mine": {"approval": 0.7, "restatement": 0.2}}
+    rows = [row(0, utterance_id="mine"), row(1, utterance_id="t/mine", tenant="t"), row(2, utterance_id="other")]
+    found = read(rows, oracle=oracle, called=lambda tenant, name: f"{tenant}/{name}").log.oracle
+    assert found is not None
+    assert found[:2].tolist() == [[0.7, 0.2]] * 2
+    assert np.isnan(found[2]).all()
+
+
 def test_the_context_knows_the_strategy_before() -> None:
     said = [{"role": "system", "text": "", "utterance_id": "", "label": "approval"},
             {"role": "user", "text": "", "utterance_id": "", "label": "joy"}]  # fmt: skip
