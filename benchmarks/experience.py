@@ -23,6 +23,9 @@ from multimood.client import Client, TurnInput
 from multimood.errors import MultimoodError
 from multimood.experience import Bucket, Folder, rows
 from multimood.experience.check import check
+from multimood.experience.naming import is_feedback
+from multimood.experience.schema import SCHEMA, SEALED
+from multimood.experience.table import batches, encode
 from multimood.local.stack import Stack
 
 TURNS: Final = 5
@@ -88,15 +91,19 @@ async def hold(system: Stack, count: int, console: Console) -> int:
 
 
 def fetch(system: Stack, expected: int, out: Path) -> None:
-    """Copy the bucket, once the last rows are in it or nothing more comes."""
+    """Copy the bucket, once the last rows are in it or nothing more comes; what was said is opened, for its keys go."""
     deadline = time.monotonic() + ROWS_WITHIN_S
     with Bucket(system.s3) as bucket:
+        opens = bucket.opener(system.endpoints.privacy)
         while sum(1 for _ in rows(bucket)) < expected and time.monotonic() < deadline:
             time.sleep(1)
         for found in bucket.objects():
             path = out / found.name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(bucket.read(found.name))
+            data = bucket.read(found.name)
+            if not is_feedback(found.name):
+                data = encode([opens(row) | dict.fromkeys(SEALED) for batch in batches(data) for row in batch], SCHEMA)
+            path.write_bytes(data)
 
 
 def summary(out: Path) -> dict[str, Any]:
