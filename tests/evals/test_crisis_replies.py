@@ -9,17 +9,17 @@ from collections import Counter
 
 import pytest
 from crisis_messages import Message, messages
-from strategist_world import POLICY, features
+from strategist_world import CRISIS, POLICY, features
 
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.perception.fusion import Perception, see
 from multimood.safety import Screener, VettedReplies
 from multimood.taxonomy import EMOTIONS, MESC_STRATEGIES
 from services.responder.plan import Generate, Plan, Silence, plan_of
-from services.sentinel.answer import Opinion, outputs_of
+from services.sentinel.answer import Approved, Opinion, outputs_of
 from services.strategist.decision import Kept, decide, override_of
 
-SCREENER, VETTED = Screener.load(), VettedReplies.load()
+SCREENER, APPROVED = Screener.load(), Approved(VettedReplies.load(), CRISIS)
 _EVEN = dict.fromkeys(EMOTIONS, 1 / len(EMOTIONS))
 PERCEPTION = Perception(
     emotion=_EVEN, by_modality={pb.MODALITY_TEXT: _EVEN}, intensity=0.5, stage="comforting", system_emotion=_EVEN,
@@ -31,7 +31,8 @@ def answered(message: Message, number: int) -> tuple[Plan, list[pb.Reply]]:
     """What the responder would do, and the replies that the sentinel has published before."""
     joined = features(f"u{number}", message.text)
     opinion = Opinion.of(SCREENER.screen(message.text, message.language))
-    published = [out.message for out in outputs_of(joined.context, opinion, VETTED, pb.Hop(service="sentinel"), 0)]
+    outputs = outputs_of(joined.context, opinion, APPROVED, None, pb.Hop(service="sentinel"), 0)
+    published = [out.message for out in outputs]
     (screening,) = [one for one in published if isinstance(one, pb.Screening)]
     joined.screening.CopyFrom(screening)
     sight = see(joined)
