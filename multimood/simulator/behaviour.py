@@ -4,6 +4,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from multimood.eligibility import allowed
 from multimood.ope.log import FORCED, Bools
 from multimood.ope.policy import Policy, epsilon_soft
 from multimood.ope.softmax import LinearSoftmax
@@ -11,7 +12,6 @@ from multimood.taxonomy import ESCONV_STRATEGIES, MESC_STRATEGIES, STAGES
 
 Taxonomy = Literal["mesc", "esconv"]
 TAXONOMIES: Final = {"mesc": MESC_STRATEGIES, "esconv": ESCONV_STRATEGIES}
-ADVICE: Final = ("advisement", "providing suggestions", "information")
 EPSILON: Final = 0.2
 _FITS: Final = {
     "exploration": ("open question", "question", "restatement", "restatement or paraphrasing"),
@@ -22,12 +22,13 @@ _FITS: Final = {
 
 def actions(taxonomy: Taxonomy) -> tuple[str, ...]:
     """What may be chosen somewhere, and what is not chosen: the strategies but `others`, and `FORCED`."""
-    return (*(name for name in TAXONOMIES[taxonomy] if name != "others"), FORCED)
+    return (*allowed(TAXONOMIES[taxonomy], 1), FORCED)
 
 
 def eligible(names: tuple[str, ...], step: int, forced: Bools) -> Bools:
     """[n, k], by the strategist's rules: no advice in the first turn, nothing but `FORCED` where it is forced."""
-    free = np.array([name != FORCED and (step > 0 or name not in ADVICE) for name in names])
+    chosen_from = allowed([name for name in names if name != FORCED], step)
+    free = np.array([name in chosen_from for name in names])
     return np.where(forced[:, None], np.array([name == FORCED for name in names]), free)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from multimood import topics
 from multimood.bus.envelope import event_id, utterance_name
 from multimood.contracts.v1 import events_pb2 as pb
+from multimood.eligibility import ADVICE, NO_INSTRUCTION, RULES
 from multimood.perception.conversation import dialogue_with, packed, shortened
 from multimood.perception.fusion import Perception, Sight, Taxonomy
 from multimood.perception.state import STRATEGIES, state_of
@@ -17,7 +18,7 @@ from multimood.safety.evidence import grounds
 from multimood.safety.handover import raised
 from multimood.safety.risk import is_crisis, verdict_of
 from services.strategist.exploration import Exploration
-from services.strategist.policy import ADVICE, NO_INSTRUCTION, RULES, choose
+from services.strategist.policy import choose
 
 UNKNOWN: Final = "-"
 """Stands for the served model's version where the model did not answer."""

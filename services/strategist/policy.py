@@ -6,16 +6,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
+from multimood.eligibility import allowed
 from multimood.perception.fusion import Taxonomy
 from multimood.perception.state import STRATEGIES
 from services.strategist.exploration import Exploration
-
-NO_INSTRUCTION: Final = frozenset({"others"})
-"""No reply can be written by it: never eligible."""
-ADVICE: Final = frozenset({"advisement", "providing suggestions", "information"})
-"""ESConv's third stage (Liu et al., ACL 2021): not before the person has been heard, so not in the first turn."""
-RULES: Final = "rules-2"
-"""Names the two sets above, and when there is no exploration, in the policy's version; raise it with them."""
 
 _BITS: Final = 53
 
@@ -35,8 +29,7 @@ class Choice:
 
 def eligible(taxonomy: Taxonomy, step: int) -> tuple[str, ...]:
     """The strategies that may be chosen in the person's turn number `step` (from 0)."""
-    barred = NO_INSTRUCTION if step else NO_INSTRUCTION | ADVICE
-    return tuple(name for name in STRATEGIES[taxonomy] if name not in barred)
+    return allowed(STRATEGIES[taxonomy], step)
 
 
 def choose(model: Mapping[str, float], taxonomy: Taxonomy, step: int, exploration: Exploration, seed: str) -> Choice:

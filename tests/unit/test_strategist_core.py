@@ -8,6 +8,7 @@ import pytest
 from strategist_world import POLICY, context, embedding, features, reply
 
 from multimood.contracts.v1 import events_pb2 as pb
+from multimood.eligibility import ADVICE
 from multimood.history import DONE, ESCONV_AS_MESC, FELT, TURNS, WIDTH, PastTurn, history
 from multimood.perception.conversation import after_decision, after_reply, dialogue_with, history_of, packed, shortened
 from multimood.perception.fusion import Perception, UnusableAnswerError, perceive, question, see
@@ -16,7 +17,7 @@ from multimood.taxonomy import EMOTIONS, ESCONV_STRATEGIES, MESC_STRATEGIES, STA
 from services.strategist.decision import Kept, decide, override_of
 from services.strategist.exploration import Exploration
 from services.strategist.memory import Memory
-from services.strategist.policy import ADVICE, choose, draw, eligible
+from services.strategist.policy import choose, draw, eligible
 
 pytestmark = pytest.mark.unit
 
