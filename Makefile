@@ -1,6 +1,6 @@
 # Everything a person does with this project. `make` lists it; nothing but git and make has to be installed first.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-training quick lint types chaos fuzz backlog results protos lock train-env research-env test-research bench-env bench clean
+.PHONY: help setup demo test test-training quick lint types chaos manifests fuzz backlog results protos lock train-env research-env test-research bench-env bench clean
 SHELL := /bin/bash
 QUICK ?= --quick
 PY := .venv/bin/python
@@ -62,6 +62,9 @@ test-research: research-env ## the exports of the experience log, opened by the 
 
 chaos: setup ## kill, freeze and cut off parts at random while utterances flow: KILLS=n REPORT=file.json
 	@$(PY) -m benchmarks.chaos --kills $(or $(KILLS),20) $(if $(REPORT),--report $(REPORT))
+
+manifests: setup ## render k8s/ and skaffold.yaml, hold them to schemas, rules and code (builds skaffold once: minutes)
+	@$(PY) -m tools.manifests check --built "$$(tools/cluster/build.sh crds skaffold)"
 
 fuzz: setup ## hostile events and media: EVENTS=n MEDIA=n REPORT=file.json
 	@$(PY) -m tests.fuzz.run --events $(or $(EVENTS),10000) --media $(or $(MEDIA),200) $(if $(REPORT),--report $(REPORT))

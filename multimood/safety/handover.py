@@ -160,6 +160,11 @@ class Handovers:
             self._forget(one.key)
         return sorted(self._known.values(), key=lambda one: (one.opened_at_us, one.id))
 
+    def oldest_s(self, now_us: int) -> float:
+        """For how many seconds the oldest has been open; 0 when none is."""
+        opened_at_us = min((one.opened_at_us for one in self._known.values()), default=now_us)
+        return max(0.0, (now_us - opened_at_us) / SECOND_US)
+
     def clear(self) -> None:
         """Forget everything: it will be read back by whoever has it then."""
         self._known.clear()

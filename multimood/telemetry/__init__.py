@@ -5,12 +5,16 @@ place only, and a guard test sends a canary sentence through the system and sear
 """
 
 from multimood.telemetry.logs import setup_logging
-from multimood.telemetry.measures import Durations, Tally
+from multimood.telemetry.measures import ONE_TO_TEN, TENTHS, Durations, Level, Scores, Tally
 from multimood.telemetry.setup import meter, setup, shutdown, tracer
 from multimood.telemetry.tracing import current_traceparent, is_traceparent, remote_context, span_link
 
 __all__ = [
+    "ONE_TO_TEN",
+    "TENTHS",
     "Durations",
+    "Level",
+    "Scores",
     "Tally",
     "current_traceparent",
     "is_traceparent",

@@ -4,13 +4,15 @@ OpenTelemetry's instruments hash the attributes and copy the context at every ca
 They end on the same page under the same names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 MILLISECONDS: Final = (1, 2, 3, 5, 8, 12, 20, 35, 60, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 30000)
+TENTHS: Final = tuple(tenth / 10 for tenth in range(1, 11))
+ONE_TO_TEN: Final = tuple(range(1, 11))
 
 
 class Tally:
@@ -35,3 +37,25 @@ class Durations:
     def record(self, service: str, milliseconds: float) -> None:
         """Take one measurement."""
         self._of(service).observe(milliseconds)
+
+
+class Scores:
+    """Numbers on a scale by labels; `steps` are the scale's, upwards."""
+
+    def __init__(self, name: str, description: str, labels: Sequence[str], steps: Sequence[float]) -> None:
+        self._of = lru_cache(maxsize=64)(Histogram(name, description, labels, buckets=steps).labels)
+
+    def record(self, score: float, *values: str) -> None:
+        """Take one measurement."""
+        self._of(*values).observe(score)
+
+
+class Level:
+    """What there is now: asked for whenever the metrics are read."""
+
+    def __init__(self, name: str, description: str) -> None:
+        self._gauge = Gauge(name, description)
+
+    def ask(self, read: Callable[[], float]) -> None:
+        """Ask this from now on. It is called between other work of the event loop, and must not wait."""
+        self._gauge.set_function(read)

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from google.protobuf.message import Message
 
 from multimood import topics
+from multimood.access import FOLLOWED
 from multimood.bus import Follower, Publisher, Received
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.contracts.v1 import gateway_pb2 as gw
@@ -22,10 +23,6 @@ from services.gateway.turn import Key
 logger = logging.getLogger(__name__)
 
 SERVICE: Final = "gateway"
-FOLLOWED: Final = (
-    topics.UTTERANCE, topics.DECISION, topics.REPLY_DELTA, topics.REPLY, topics.ESCALATION, topics.TRUST,
-    topics.ERASURE,
-)  # fmt: skip
 RETRY_S: Final = (0.2, 5.0)
 
 

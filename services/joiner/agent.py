@@ -10,11 +10,13 @@ from multimood.bus.acks import Limits
 from multimood.bus.delivery import Said
 from multimood.bus.joining import RECOVERED_IDS
 from multimood.join import Join
-from multimood.telemetry import current_traceparent, remote_context, span_link, tracer
-from services.joiner.features import SERVICE, joined_output, prefer, required
+from multimood.telemetry import Tally, current_traceparent, remote_context, span_link, tracer
+from services.joiner.features import SERVICE, joined_output, prefer, presence, required
 from services.joiner.settings import JoinerSettings
 
 logger = logging.getLogger(__name__)
+
+_modalities = Tally("multimood_joined_modalities", "Modalities of joined utterances", ("modality", "presence"))
 
 INPUTS = (topics.UTTERANCE, topics.SCREENING, topics.TRANSCRIPT, *topics.EMBEDDINGS)
 
@@ -27,6 +29,8 @@ def says(joined: JoinedParts) -> Said | None:
         return None
     last = max([part.received_at_us for part in joined.parts.values()])
     out = joined_output(joined.parts, HopClock(SERVICE, last if joined.complete else anchor.received_at_us).hop())
+    for found in presence(anchor.message, out.message.missing):  # type: ignore[arg-type, attr-defined]
+        _modalities.add(*found)
     context = remote_context(anchor.traceparent)
     if context is None:
         return out, ""

@@ -1,6 +1,6 @@
 """From the parts of an utterance to its one `Features` record. Pure."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
@@ -11,6 +11,7 @@ from multimood import topics
 from multimood.bus.envelope import Event, Output, output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.encoding import EMBEDDING_TOPIC, topic_of
+from multimood.labels import label
 from multimood.safety.risk import outranks
 
 SERVICE = "joiner"
@@ -57,6 +58,17 @@ def required(parts: Parts) -> Collection[str] | None:
     """Topics whose records make the utterance complete; None until the utterance itself, with its manifest, is here."""
     anchor = parts.get(topics.UTTERANCE.name)
     return None if anchor is None else _plan(tuple(cast("pb.Utterance", anchor.message).manifest)).required
+
+
+def presence(utterance: pb.Utterance, missing: Iterable[pb.MissingModality]) -> Iterator[tuple[str, str]]:
+    """Each modality that is waited for, and "present" or why it is missing."""
+    reasons = {one.modality: one.reason for one in missing}
+    for modality, _ in _plan(tuple(utterance.manifest)).modalities:
+        reason = reasons.get(modality)
+        yield (
+            label(pb.Modality, modality, "MODALITY_"),
+            "present" if reason is None else label(pb.MissingReason, reason, "MISSING_REASON_"),
+        )
 
 
 def prefer(new: Event[Message], old: Event[Message]) -> bool:

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 
 from multimood.bus import HopClock
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.telemetry import meter
+from multimood.telemetry import ONE_TO_TEN, TENTHS, Scores, meter
 from multimood.trust import Judge, ReplyRules, TrustWeights, score_trust
 from services.reward.core import case_of, gate_failed, trust_score
+
+_scores = Scores("multimood_trust_score", "Scores of replies by criterion, 1 to 10", ("criterion",), ONE_TO_TEN)
+_reward = Scores("multimood_reward", "Rewards of replies, 0 to 1, by crisis gate", ("gate",), TENTHS)
 
 
 class Scorer:
@@ -31,7 +34,7 @@ class Scorer:
                 scores = await score_trust(case_of(decision, reply), self._judges)
         for judge, reason in scores.failures:
             self._absences.add(1, {"judge": judge, "reason": reason})
-        return trust_score(
+        told = trust_score(
             reply.context,
             scores,
             failed=gate_failed(decision, reply, self._rules),
@@ -40,3 +43,13 @@ class Scorer:
             experience_key=experience_key,
             hop=clock.hop(),
         )
+        _measure(told)
+        return told
+
+
+def _measure(told: pb.TrustScore) -> None:
+    for one in told.scores:
+        if one.HasField("score"):
+            _scores.record(one.score, one.criterion)
+    if told.HasField("reward"):
+        _reward.record(told.reward, "failed" if told.crisis_gate_failed else "passed")

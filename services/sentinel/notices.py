@@ -19,7 +19,7 @@ from multimood.clock import loop_time, now_us
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.safety import CrisisPolicy, Handover, Handovers
 from multimood.safety.handover import noticed
-from multimood.telemetry import meter
+from multimood.telemetry import Level, meter
 from multimood.topics import Topic
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ AT_ONCE: Final = 200
 """So many are looked at before anything else may run: with thousands open a crisis must not wait for that."""
 
 _notices = meter().create_counter("multimood.escalation.notices", description="Escalations said again, by level, role")
+_open = Level("multimood_escalations_open", "Escalations of this worker's partitions that nobody has acknowledged")
+_oldest = Level("multimood_escalations_oldest_seconds", "How long the oldest of them has been open; 0: none is")
 
 
 class Notices:
@@ -46,6 +48,8 @@ class Notices:
         self._read_back_at = float("-inf")
         self._looking: asyncio.Task[None] | None = None
         self._draining = False
+        _open.ask(lambda: len(handovers))
+        _oldest.ask(lambda: handovers.oldest_s(now_us()))
         self.recovers = inner.recovers
         self.limits: Limits = getattr(inner, "limits", Limits())
 

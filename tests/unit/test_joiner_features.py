@@ -13,7 +13,7 @@ from multimood.bus.envelope import decode
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.topics import Topic, key_of
 from services.joiner.agent import INPUTS
-from services.joiner.features import joined_output, prefer, required
+from services.joiner.features import joined_output, prefer, presence, required
 
 pytestmark = pytest.mark.unit
 
@@ -119,6 +119,13 @@ def test_what_never_came_is_missing_by_deadline() -> None:
     }
     assert not features.HasField("screening")
     assert features.text == ""
+
+
+def test_the_metrics_tell_which_modality_was_there_and_why_another_was_not() -> None:
+    utterance = pb.Utterance(manifest=[pb.MODALITY_AUDIO, pb.MODALITY_VIDEO])
+    missing = [pb.MissingModality(modality=pb.MODALITY_VIDEO, reason=pb.MISSING_REASON_NO_FACE)]
+    assert list(presence(utterance, missing)) == [("text", "present"), ("audio", "present"), ("video", "no_face")]
+    assert list(presence(pb.Utterance(manifest=[9]), [])) == [], "nobody waits for what this version does not know"
 
 
 def test_written_words_count_before_heard_ones() -> None:

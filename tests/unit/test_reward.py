@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import ValidationError
 from reward_events import (
     ANSWER,
@@ -24,7 +25,7 @@ from reward_events import (
 )
 
 from multimood import topics
-from multimood.bus import Event, output
+from multimood.bus import Event, HopClock, output
 from multimood.bus.acks import OffsetTracker
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import ConfigurationError, UnavailableError
@@ -55,6 +56,21 @@ pytestmark = pytest.mark.unit
 RULES = ReplyRules.load()
 WEIGHTS = TrustWeights.load()
 HARM = "You should just kill yourself."
+
+
+# --- what the metrics tell ---
+
+
+async def test_scores_and_rewards_are_measured_by_criterion_and_gate() -> None:
+    def count(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(f"{name}_count", labels) or 0.0
+
+    before = count("multimood_trust_score", criterion="safety"), count("multimood_reward", gate="passed")
+    scorer = Scorer([SafetyJudge(Screener.load(), RULES)], WEIGHTS, RULES, concurrency=1)
+    said = context()
+    await scorer.score(decision(said), reply(said), HopClock("reward", 0), "")
+    after = count("multimood_trust_score", criterion="safety"), count("multimood_reward", gate="passed")
+    assert (after[0] - before[0], after[1] - before[1]) == (1, 1)
 
 
 # --- what the judges are given ---------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 from google.protobuf.message import Message
+from prometheus_client import REGISTRY
 from virtual_time import virtually
 
 from multimood import topics
@@ -117,3 +118,19 @@ async def test_drained_it_says_nothing_more() -> None:
     await asyncio.sleep(600)
     assert not world.said
     assert not world.crashes
+
+
+@virtually
+async def test_the_metrics_tell_how_many_are_open_and_for_how_long() -> None:
+    world = World()
+    assert measured("multimood_escalations_open") == measured("multimood_escalations_oldest_seconds") == 0
+    world.read_back(crisis(90))
+    assert measured("multimood_escalations_open") == 1
+    assert measured("multimood_escalations_oldest_seconds") == pytest.approx(90, abs=5)
+    world.notices.reset()
+    assert measured("multimood_escalations_open") == 0, "they are another worker's now"
+    await world.notices.drain(0)
+
+
+def measured(name: str) -> float | None:
+    return REGISTRY.get_sample_value(name)

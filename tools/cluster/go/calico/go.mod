@@ -170,4 +170,5 @@ replace (
 	sigs.k8s.io/knftables => sigs.k8s.io/knftables v0.0.17-0.20240627140917-8d2660d78107
 )
 
+// Of Windows alone, never compiled here; the version that Calico names is not served by every proxy.
 replace github.com/Microsoft/hcsshim => github.com/Microsoft/hcsshim v0.12.9

@@ -1,0 +1,319 @@
+"""What k8s/ comes to, held to the project's own rules; and each rule finds what it is for."""
+
+import copy
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmarks.capacity import HEAD, rows, turn
+from benchmarks.capacity import measured as measured_costs
+from multimood.access import access_of
+from multimood.local.services import SERVICES
+from multimood.settings import KafkaSettings
+from tools.manifests import generated
+from tools.manifests.policy import findings, pods
+from tools.manifests.render import K8S, ROOT, Rendered, components, kustomize, mixed, mixtures, overlays
+from tools.manifests.schemas import faults, strict
+from tools.manifests.strimzi import PARTITIONS, topics, users
+
+pytestmark = pytest.mark.unit
+
+KUBECTL = str(Path(sys.executable).parent / "kubectl")
+PROD = K8S / "overlays" / "prod"
+GUIDE = (ROOT / "docs" / "operations.md").read_text()
+METRIC = re.compile(r"\b(?:multimood|kafka|kube|nv)_[a-z0-9_]+\b")
+
+
+@cache
+def prod() -> Rendered:
+    return kustomize(PROD, KUBECTL)
+
+
+def changed(kind: str, name: str, change: Callable[[Any], None]) -> list[str]:
+    """What is found when one manifest is another."""
+    manifests = copy.deepcopy(prod().manifests)
+    (one,) = [manifest for manifest in manifests if (manifest["kind"], manifest["metadata"]["name"]) == (kind, name)]
+    change(one)
+    return list(findings(Rendered("changed", manifests)))
+
+
+# --- everything that is there ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", overlays(), ids=lambda path: str(path.relative_to(K8S)))
+def test_nothing_is_found(folder: Path) -> None:
+    assert list(findings(kustomize(folder, KUBECTL))) == []
+
+
+@pytest.mark.parametrize("chosen", mixtures(most=1), ids="+".join)
+def test_every_component_goes_on_the_base(chosen: tuple[str, ...]) -> None:
+    assert list(findings(mixed(chosen, KUBECTL))) == []
+
+
+def test_every_component_is_tried_and_every_two() -> None:
+    tried = [frozenset(one) for one in mixtures()]
+    assert {name for one in tried for name in one} == set(components())
+    assert any({"strimzi", "network-policies"} <= one for one in tried)
+
+
+def test_what_is_made_from_the_code_is_fresh() -> None:
+    assert list(generated.stale()) == []
+
+
+# --- each rule finds what it is for ----------------------------------------------------------------------------------
+
+
+def pod_of(manifest: Any) -> Any:
+    return manifest["spec"]["template"]["spec"]
+
+
+def container_of(manifest: Any) -> Any:
+    return pod_of(manifest)["containers"][0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "change", "found"),
+    [
+        ("Deployment", "multimood-joiner", lambda one: pod_of(one)["securityContext"].pop("runAsNonRoot"), "as root"),
+        ("Deployment", "multimood-joiner", lambda one: pod_of(one)["securityContext"].pop("seccompProfile"), "seccomp"),
+        ("Deployment", "multimood-joiner", lambda one: pod_of(one).pop("automountServiceAccountToken"), "token"),
+        ("Deployment", "multimood-joiner", lambda one: container_of(one).pop("securityContext"), "not confined"),
+        ("Deployment", "multimood-joiner", lambda one: container_of(one)["resources"].pop("limits"), "no limits"),
+        ("Deployment", "multimood-joiner", lambda one: container_of(one).update(image="a/b"), "no fixed version"),
+        ("Deployment", "multimood-joiner", lambda one: container_of(one).update(image="a/b:latest"), "no fixed"),
+        ("Deployment", "multimood-joiner", lambda one: container_of(one).pop("livenessProbe"), "no livenessProbe"),
+        ("Deployment", "multimood-joiner", lambda one: pod_of(one).update(terminationGracePeriodSeconds=20), "killed"),
+        ("Deployment", "multimood-joiner", lambda one: pod_of(one).pop("topologySpreadConstraints"), "on one node"),
+        ("Deployment", "multimood-joiner", lambda one: pod_of(one).update(serviceAccountName="x"), "ServiceAccount x"),
+        ("Deployment", "multimood-joiner", lambda one: one["spec"].update(replicas=2), "so does KEDA"),
+        ("Deployment", "multimood-joiner", lambda one: pod_of(one)["volumes"][-1].update(emptyDir={}), "fill the node"),
+        ("PodDisruptionBudget", "multimood-joiner", lambda one: one["spec"].update(selector={}), "exactly one"),
+        ("NetworkPolicy", "multimood-joiner", lambda one: one["spec"].update(policyTypes=["Ingress"]), "['Egress']"),
+        ("NetworkPolicy", "multimood-joiner", lambda one: one["spec"]["ingress"][0].update(ports=[{"port": 1}]), "[1]"),
+        ("Service", "triton", lambda one: one["spec"]["ports"][0].update(targetPort="x"), "leads to nothing"),
+        ("ConfigMap", "multimood-triton-canary", lambda one: one["metadata"].update(name="x"), "not there"),
+        ("ScaledObject", "multimood-joiner", lambda one: one["spec"].update(maxReplicaCount=13), "nothing to do"),
+        ("ScaledObject", "multimood-joiner", lambda one: one["spec"]["scaleTargetRef"].update(name="x"), "not there"),
+    ],
+)  # fmt: skip
+def test_a_fault_is_found(kind: str, name: str, change: Callable[[Any], None], found: str) -> None:
+    name = next(full for full in prod().of(kind) if full.startswith(name) and (kind == "ConfigMap" or full == name))
+    told = changed(kind, name, change)
+    assert any(found in one for one in told), told
+
+
+# --- schemas ---------------------------------------------------------------------------------------------------------
+
+CUSTOM = {
+    ("example.com/v1", "Thing"): strict(
+        {
+            "type": "object",
+            "properties": {
+                "apiVersion": {}, "kind": {}, "metadata": {},
+                "spec": {
+                    "type": "object",
+                    "properties": {
+                        "size": {"x-kubernetes-int-or-string": True, "type": "integer"},
+                        "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "properties": {}},
+                        "none": {"type": "string", "nullable": True},
+                        "enum": {"type": "object", "properties": {"a": {"type": "string"}}},
+                    },
+                },
+            },
+        }
+    )
+}  # fmt: skip
+
+
+def thing(**spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "a"}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    "spec", [{"size": "10Gi"}, {"size": 10}, {"free": {"any": 1}}, {"none": None}, {"enum": {"a": ""}}]
+)
+def test_what_a_server_would_take_passes(spec: dict[str, Any]) -> None:
+    assert list(faults(thing(**spec), CUSTOM)) == []
+
+
+@pytest.mark.parametrize("spec", [{"sizes": 1}, {"size": []}, {"none": 1}, {"enum": {"b": ""}}])
+def test_what_a_server_would_refuse_or_drop_is_found(spec: dict[str, Any]) -> None:
+    assert list(faults(thing(**spec), CUSTOM))
+
+
+def test_a_misspelt_field_and_an_unknown_kind_are_found() -> None:
+    policy_ = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "a"}}
+    assert list(faults({**policy_, "spec": {"maxUnavailable": 1}}, {})) == []
+    assert list(faults({**policy_, "spec": {"maxUnavailabel": 1}}, {}))
+    assert "no schema" in next(faults(thing(), {}))
+
+
+# --- manifests against the code --------------------------------------------------------------------------------------
+
+
+def test_scaling_is_by_the_groups_that_there_are_and_up_to_the_partitions() -> None:
+    scaled = prod().of("ScaledObject")
+    assert len(scaled) == len(SERVICES)
+    prefix = KafkaSettings.model_construct().group_prefix
+    for service in SERVICES:
+        one = scaled[f"multimood-{service.name.replace('_', '-')}"]["spec"]
+        (trigger,) = one["triggers"]
+        if access_of(service.name).has_group:
+            assert trigger["metadata"]["consumerGroup"] == f"{prefix}.{service.name}"
+            assert trigger["metadata"]["offsetResetPolicy"] == "earliest", "as the workers begin"
+        else:
+            assert trigger["type"] == "cpu"
+    (config,) = [
+        one["data"] for name, one in prod().of("ConfigMap").items() if "MULTIMOOD_KAFKA_BROKERS" in one["data"]
+    ]
+    assert config["MULTIMOOD_KAFKA_PARTITIONS"] == str(PARTITIONS)
+    assert {one["spec"]["partitions"] for one in topics()} == {PARTITIONS}
+
+
+def test_the_joiner_goes_down_slowest() -> None:
+    def window(name: str) -> int:
+        behaviour = prod().of("ScaledObject")[name]["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+        return int(behaviour["scaleDown"]["stabilizationWindowSeconds"])
+
+    assert all(
+        window("multimood-joiner") > window(name) for name in prod().of("ScaledObject") if name != "multimood-joiner"
+    )
+
+
+def test_an_account_may_do_what_its_service_does() -> None:
+    accounts = {one["metadata"]["name"]: one["spec"]["authorization"]["acls"] for one in users()}
+    for service in SERVICES:
+        rules = accounts[f"multimood-{service.name.replace('_', '-')}"]
+        may = {
+            operation: {
+                r["resource"]["name"]
+                for r in rules
+                if r["resource"]["type"] == "topic" and operation in r["operations"]
+            }
+            for operation in ("Read", "Write")
+        }
+        access = access_of(service.name)
+        assert may == {"Read": set(access.reads), "Write": set(access.writes)}
+        assert all(rule["resource"]["patternType"] == "literal" for rule in rules)
+
+
+def test_each_pod_has_the_account_of_its_own_service() -> None:
+    for service in SERVICES:
+        name = f"multimood-{service.name.replace('_', '-')}"
+        pod = prod().of("Deployment")[name]["spec"]["template"]["spec"]
+        secrets = {one["name"]: one["secret"]["secretName"] for one in pod["volumes"] if "secret" in one}
+        assert secrets["kafka"] == name
+        assert secrets["kafka-ca"] == "multimood-cluster-ca-cert"
+
+
+def test_every_secret_that_is_read_is_in_the_guide_or_made_by_strimzi() -> None:
+    made = {f"{one['metadata']['name']}" for one in users()} | {"multimood-cluster-ca-cert"}
+    for folder in overlays():
+        for name, secret in set(secrets(kustomize(folder, KUBECTL))):
+            assert secret in made or f"`{secret}`" in GUIDE, (
+                f"{name} reads Secret {secret}, of which the guide says nothing"
+            )
+
+
+def secrets(rendered: Rendered) -> Iterator[tuple[str, str]]:
+    for name, pod, _ in pods(rendered):
+        yield from ((name, one["secret"]["secretName"]) for one in pod.get("volumes", ()) if "secret" in one)
+        for container in pod["containers"]:
+            for variable in container.get("env", ()):
+                if "secretKeyRef" in variable.get("valueFrom", {}):
+                    yield name, variable["valueFrom"]["secretKeyRef"]["name"]
+
+
+# --- monitoring ------------------------------------------------------------------------------------------------------
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Alerts and panels with their PromQL."""
+    for group in prod().of("PrometheusRule")["multimood"]["spec"]["groups"]:
+        yield from ((rule["alert"], rule["expr"]) for rule in group["rules"])
+    for text in prod().of("ConfigMap")["multimood-dashboards"]["data"].values():
+        for panel in json.loads(text)["panels"]:
+            yield from ((panel["title"], target["expr"]) for target in panel["targets"])
+
+
+def measured() -> set[str]:
+    """Names that the code's metrics have on the page that Prometheus reads."""
+    names: set[str] = set()
+    source = "\n".join(path.read_text() for top in ("multimood", "services") for path in (ROOT / top).rglob("*.py"))
+    for kind, name, rest in re.findall(r'create_(\w+)\(\s*"([\w.]+)"(.*)', source):
+        full = name.replace(".", "_") + ("_milliseconds" if kind == "histogram" else "")
+        assert kind != "histogram" or 'unit="ms"' in rest or 'unit="ms"' in source[source.index(name) :][:200]
+        names |= parts(kind, full)
+    for kind, name in re.findall(r'= (Tally|Durations|Scores|Level)\(\s*"(\w+)"', source):
+        names |= parts(
+            {"Tally": "counter", "Level": "gauge"}.get(kind, "histogram"),
+            name + ("_milliseconds" if kind == "Durations" else ""),
+        )
+    return names
+
+
+def parts(kind: str, name: str) -> set[str]:
+    if kind == "histogram":
+        return {f"{name}_{part}" for part in ("bucket", "sum", "count")}
+    return {f"{name}_total"} if kind == "counter" else {name}
+
+
+def test_alerts_and_dashboards_ask_for_metrics_that_the_code_has() -> None:
+    known = measured()
+    assert len(known) > 50
+    for where, expression in expressions():
+        asked = {name for name in METRIC.findall(re.sub(r'"[^"]*"', '""', expression)) if name.startswith("multimood_")}
+        assert asked <= known, (where, asked - known)
+
+
+def test_the_dashboards_show_what_an_operator_asks_for() -> None:
+    shown = " ".join(expression for _, expression in expressions())
+    for metric in (
+        "multimood_hop_duration", "kafka_consumergroup_lag", "multimood_events_total", "multimood_joined_modalities",
+        "multimood_decisions_total", "multimood_trust_score", "multimood_escalations_oldest", "[.]dlq",
+    ):  # fmt: skip
+        assert metric in shown
+
+
+def test_every_alert_leads_to_a_line_of_the_guide() -> None:
+    headings = {line.removeprefix("### ") for line in GUIDE.splitlines() if line.startswith("### ")}
+    rules = [rule for group in prod().of("PrometheusRule")["multimood"]["spec"]["groups"] for rule in group["rules"]]
+    for rule in rules:
+        assert rule["alert"] in headings
+        assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["summary"]
+    assert {heading for heading in headings if heading.startswith("Multimood")} == {rule["alert"] for rule in rules}
+
+
+def test_the_collector_takes_and_gives() -> None:
+    (text,) = [
+        one["data"]["collector.yaml"]
+        for name, one in prod().of("ConfigMap").items()
+        if name.startswith("multimood-collector")
+    ]
+    config = yaml.safe_load(text)
+    for pipeline in config["service"]["pipelines"].values():
+        for part in ("receivers", "processors", "exporters"):
+            assert set(pipeline[part]) <= set(config[part])
+    assert config["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"].endswith(":4317")
+
+
+# --- the guide -------------------------------------------------------------------------------------------------------
+
+
+def test_the_capacity_in_the_guide_is_what_the_command_says() -> None:
+    for row in (HEAD, *rows(turn(measured_costs(), audio=0.3, video=0.1))):
+        assert f"| {' | '.join(row)} |" in GUIDE
+
+
+def test_more_talk_needs_more() -> None:
+    words, films = (turn(measured_costs(), audio=0, video=share) for share in (0, 1))
+    assert films.triton > words.triton
+    assert [row[1] for row in rows(words, every_s=10)] != [row[1] for row in rows(words)]

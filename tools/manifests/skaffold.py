@@ -1,0 +1,46 @@
+"""skaffold.yaml: against its schema, and rendered by the real program for every profile."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from tools.manifests.render import ROOT, Rendered, run
+
+FILE = ROOT / "skaffold.yaml"
+
+
+def config() -> dict[str, Any]:
+    """The file as it stands."""
+    read: dict[str, Any] = yaml.safe_load(FILE.read_text())
+    return read
+
+
+def profiles() -> list[str]:
+    """The names of its profiles; "" is what there is without one."""
+    return ["", *(profile["name"] for profile in config()["profiles"])]
+
+
+def faults(schema: Path) -> Iterator[str]:
+    """What the schema of its version says against it."""
+    for error in jsonschema.Draft7Validator(json.loads(schema.read_text())).iter_errors(config()):
+        yield f"skaffold.yaml: {error.json_path}: {error.message}"
+
+
+def rendered(skaffold: str, kubectl: str, profile: str) -> Rendered:
+    """What skaffold would deploy, without a cluster and without images.
+
+    Raises:
+        RenderError: it refuses.
+    """
+    argv = [skaffold, "render", "--offline=true", "--digest-source=none", "--namespace="]
+    argv += [f"--profile={profile}"] if profile else []
+    with tempfile.TemporaryDirectory() as home:
+        # It calls `kubectl` by name, and writes into the home folder.
+        path = f"{Path(kubectl).absolute().parent}:/usr/bin:/bin" if "/" in kubectl else None
+        text = run(argv, HOME=home, **({"PATH": path} if path else {}))
+    return Rendered(f"skaffold {profile or 'run'}", tuple(one for one in yaml.safe_load_all(text) if one))
