@@ -15,6 +15,7 @@ from benchmarks.chaos.proxy import Proxies
 from benchmarks.chaos.traffic import Clips, Load, turns
 from multimood.audit.reading import audit
 from multimood.audit.summary import FAULTS, Summary
+from multimood.client import Client
 from multimood.errors import MultimoodError, UnavailableError
 from multimood.local.kafka import KafkaServer
 from multimood.local.places import DataFolder
@@ -72,7 +73,7 @@ class _Run:
         self._say = say
         self._began = time.monotonic()
         self._agent = Agent(system, proxies)
-        self._load = Load(system, orders.rate_per_s)
+        self._load = Load(lambda: Client(system.gateway, system.api_key), orders.rate_per_s)
 
     async def report(self) -> dict[str, Any]:
         watch = asyncio.create_task(self._watch())

@@ -4,7 +4,7 @@ import asyncio
 import random
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,6 @@ from typing import Final
 from multimood.client import Client, GatewayRefusedError, TurnInput
 from multimood.errors import UnavailableError
 from multimood.local.samples import face_clip, speech
-from multimood.local.stack import Stack
 
 WORDS: Final = "I lost my job on Friday, and I have not told anybody at home."
 CRISIS: Final = "I want to kill myself."
@@ -63,7 +62,7 @@ def turns(seed: int, clips: Clips) -> Iterator[TurnInput]:
 class Load:
     """Publishes turns at a rate, and notes which were confirmed."""
 
-    system: Stack
+    connect: Callable[[], Client]
     rate_per_s: float
     begun: int = 0
     confirmed: list[str] = field(default_factory=list)
@@ -87,7 +86,7 @@ class Load:
         """Again and again until the gateway confirms it: a platform's duty, and its right."""
         while True:
             try:
-                async with Client(self.system.gateway, self.system.api_key) as client:
+                async with self.connect() as client:
                     await client.publish(turn, timeout_s=PUBLISH_S)
             except UnavailableError:
                 self.again += 1

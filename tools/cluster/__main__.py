@@ -1,0 +1,86 @@
+"""`python -m tools.cluster run -- COMMAND`: a cluster for as long as the command runs, which finds it by KUBECONFIG."""
+
+import argparse
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools.cluster import kubectl, node, places, sandbox
+from tools.cluster.places import CHECKOUT, ClusterError, programs, work
+
+BEGAN = time.monotonic()
+
+
+def say(text: str) -> None:
+    """Tell a person how far it is, with the seconds since the start."""
+    print(f"[{time.monotonic() - BEGAN:5.0f} s] {text}", file=sys.stderr, flush=True)
+
+
+def run(command: Sequence[str]) -> int:
+    """Build what is missing, then run this program again inside new namespaces."""
+    places.install()
+    for script, what in (("build.sh", "programs, at the first time most of an hour"), ("images.sh", "images")):
+        say(f"tools/cluster/{script}: building what is missing ({what})")
+        done = subprocess.run([CHECKOUT / "tools/cluster" / script], stdout=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            raise ClusterError(f"tools/cluster/{script} failed: see above")
+    lock = (programs() / "node.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("another cluster runs here: waiting for its end")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return sandbox.enter_new([sys.executable, "-m", "tools.cluster", "inside", "--", *command])
+
+
+def inside(command: Sequence[str]) -> int:
+    """Start the cluster, run the command, end the cluster; with process 1 the kernel ends whatever is left."""
+    node.clear(work())
+    sandbox.furnish(work())
+    (work() / "pid").write_text(Path("/proc/self").readlink().name)
+    node.start(work(), say)
+    code = subprocess.run(command, env=kubectl.environment(), check=False).returncode
+    kubectl.works("delete", "pods", "--all", "--all-namespaces", "--grace-period=1", "--wait=true", "--timeout=30s")
+    return code
+
+
+def enter(command: Sequence[str]) -> int:
+    """Run a command inside the cluster that runs now."""
+    for status in Path("/proc").glob("[0-9]*/cmdline"):
+        argv = status.read_bytes().split(b"\0")
+        if b"tools.cluster" in argv and b"inside" in argv and argv[0] == os.fsencode(sys.executable):
+            namespaces = ["nsenter", "--target", status.parent.name, "--mount", "--net", "--pid", "--uts"]
+            return subprocess.run(
+                [*namespaces, f"--wd={Path.cwd()}", *command], env=kubectl.environment(), check=False
+            ).returncode
+    raise ClusterError("no cluster runs: `python -m tools.cluster run -- COMMAND` starts one")
+
+
+def main() -> int:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tools.cluster", description=__doc__)
+    parser.add_argument(
+        "what",
+        choices=("run", "enter", "inside"),
+        help="run: start one; enter: look into the one that runs; inside: used by run",
+    )
+    parser.add_argument(
+        "command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="with kubectl and KUBECONFIG at hand"
+    )
+    given = parser.parse_args()
+    command = given.command[1:] if given.command[:1] == ["--"] else given.command
+    if not command:
+        parser.error("give a command, for instance -- kubectl get pods -A")
+    try:
+        return {"run": run, "inside": inside, "enter": enter}[given.what](command)
+    except ClusterError as error:
+        print(f"tools.cluster: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

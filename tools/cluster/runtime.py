@@ -1,0 +1,95 @@
+"""Containerd: what runs the containers, and where their images lie from one cluster to the next."""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from tools.cluster import places
+from tools.cluster.places import ClusterError
+
+PAUSE: Final = "localhost/multimood/pause:ci"
+NAMESPACE: Final = "k8s.io"
+
+
+def socket(work: Path) -> Path:
+    """Where it listens."""
+    return work / "containerd.sock"
+
+
+def configure(work: Path) -> list[str]:
+    """Write its configuration; gives the command that runs it."""
+    # Without CAP_SYS_RESOURCE a container's limits and OOM score cannot be raised: leave them as they are here.
+    spec = json.loads(_output("ctr", "oci", "spec"))
+    spec["process"]["rlimits"] = []
+    (work / "container.json").write_text(json.dumps(spec))
+    cri = "io.containerd.grpc.v1.cri"
+    (work / "containerd.toml").write_text(
+        f"""\
+version = 2
+root = "{places.images()}"
+state = "{work}/containerd"
+[grpc]
+  address = "{socket(work)}"
+[plugins."{cri}"]
+  sandbox_image = "{PAUSE}"
+  restrict_oom_score_adj = true
+[plugins."{cri}".cni]
+  bin_dir = "{work}/plugins"
+  conf_dir = "{work}/net"
+[plugins."{cri}".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+  base_runtime_spec = "{work}/container.json"
+"""
+    )
+    return ["containerd", "--config", str(work / "containerd.toml")]
+
+
+def is_up(work: Path) -> bool:
+    """Ask it for its version."""
+    return subprocess.run([*_ctr(work), "version"], capture_output=True, check=False).returncode == 0
+
+
+def forget_containers(work: Path) -> None:
+    """Remove what a cluster that was killed left in the kept store; only images shall stay."""
+    for kind in ("tasks", "containers"):
+        for one in _output(*_ctr(work), kind, "ls", "--quiet").split():
+            subprocess.run([*_ctr(work), kind, "rm", one], capture_output=True, check=False)
+
+
+def take_images(work: Path, names: Iterable[str]) -> list[str]:
+    """Bring buildah's images into containerd, those that are new or have changed; gives their names.
+
+    Raises:
+        ClusterError: an image was not built, or cannot be imported.
+    """
+    noted = places.images() / "multimood.json"
+    known: dict[str, str] = json.loads(noted.read_text()) if noted.exists() else {}
+    there = set(_output(*_ctr(work), "images", "ls", "--quiet").split())
+    taken = []
+    for name in names:
+        image = f"localhost/multimood/{name}:ci"
+        digest = _output("buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", image).strip()
+        if image in there and known.get(image) == digest:
+            continue
+        with tempfile.TemporaryDirectory(dir=places.programs()) as folder:
+            archive = f"{folder}/image.tar"
+            _output("buildah", "push", "--quiet", image, f"oci-archive:{archive}:{image}")
+            _output(*_ctr(work), "images", "import", "--snapshotter", "overlayfs", archive)
+        known[image] = digest
+        noted.write_text(json.dumps(known, indent=1))
+        taken.append(name)
+    return taken
+
+
+def _ctr(work: Path) -> list[str]:
+    return ["ctr", "--address", str(socket(work)), "--namespace", NAMESPACE]
+
+
+def _output(*argv: str) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ClusterError(f"`{' '.join(argv)}` failed: {done.stderr.strip()[-1000:]}")
+    return done.stdout
