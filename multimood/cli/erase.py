@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from multimood.cli.brokers import kafka_of
 from multimood.cli.logplace import DATA, fail, store_of
 from multimood.errors import MultimoodError
 from multimood.local.endpoints import Endpoints
@@ -66,7 +67,7 @@ def erase(  # noqa: PLR0917 - each is an option
         if expired:
             _sweep(s3, PrivacySettings(), tenant, dry_run=dry_run)
         else:
-            kafka = _local_kafka(data) if is_local else KafkaSettings()
+            kafka = Endpoints.of(data).kafka if is_local else kafka_of()
             whose = (tenant, subject, conversation)
             report = _erased(whose, _systems(kafka, s3, exports or ()), by or getpass.getuser(), wait, dry_run=dry_run)
             _show(report, as_json)
@@ -76,10 +77,6 @@ def erase(  # noqa: PLR0917 - each is an option
     except MultimoodError as error:
         fail(error)
     raise typer.Exit(0 if finished else 1)
-
-
-def _local_kafka(data: Path) -> KafkaSettings:
-    return KafkaSettings().model_copy(update={"brokers": Endpoints.of(data).kafka_brokers})
 
 
 def _systems(kafka: KafkaSettings, s3: StoreSettings, exports: Sequence[Path]) -> "Systems":

@@ -14,7 +14,7 @@ from promql import asked, expressions, rules
 
 from benchmarks.capacity import HEAD, rows, turn
 from benchmarks.capacity import measured as measured_costs
-from multimood.access import access_of
+from multimood.access import ACCESS
 from multimood.local.services import SERVICES
 from multimood.settings import KafkaSettings
 from tools.manifests import generated
@@ -168,7 +168,7 @@ def test_scaling_is_by_the_groups_that_there_are_and_up_to_the_partitions() -> N
     for service in SERVICES:
         one = scaled[f"multimood-{service.name.replace('_', '-')}"]["spec"]
         (trigger,) = one["triggers"]
-        if access_of(service.name).has_group:
+        if ACCESS[service.name].consumes:
             assert trigger["metadata"]["consumerGroup"] == f"{prefix}.{service.name}"
             assert trigger["metadata"]["offsetResetPolicy"] == "earliest", "as the workers begin"
         else:
@@ -202,8 +202,8 @@ def test_an_account_may_do_what_its_service_does() -> None:
             }
             for operation in ("Read", "Write")
         }
-        access = access_of(service.name)
-        assert may == {"Read": set(access.reads), "Write": set(access.writes)}
+        access = ACCESS[service.name]
+        assert may == {"Read": set(access.reads), "Write": set(access.written)}
         assert all(rule["resource"]["patternType"] == "literal" for rule in rules)
 
 
