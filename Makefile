@@ -1,6 +1,6 @@
 # Everything a person does with this project. `make` lists it; nothing but git and make has to be installed first.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-training quick lint types chaos manifests fuzz backlog results protos lock train-env research-env test-research bench-env bench clean
+.PHONY: help setup demo test test-training quick lint types chaos manifests cluster test-cluster fuzz backlog results protos lock train-env research-env test-research bench-env bench clean
 SHELL := /bin/bash
 QUICK ?= --quick
 PY := .venv/bin/python
@@ -65,6 +65,12 @@ chaos: setup ## kill, freeze and cut off parts at random while utterances flow: 
 
 manifests: setup ## render k8s/ and skaffold.yaml, hold them to schemas, rules and code (builds skaffold once: minutes)
 	@$(PY) -m tools.manifests check --built "$$(tools/cluster/build.sh crds skaffold)"
+
+cluster: setup ## build a one-node Kubernetes, run the system on it from k8s/overlays/ci, get one reply, end it (root; cold: an hour)
+	@$(PY) -m tools.cluster run -- $(abspath $(PY)) -m tools.cluster.demo
+
+test-cluster: setup ## the tests on that cluster: replies, policies, pods that go, updates, scaling
+	@$(PY) -m tools.cluster run -- $(abspath $(PY)) -m pytest -v -rs --durations=10 tests/cluster
 
 fuzz: setup ## hostile events and media: EVENTS=n MEDIA=n REPORT=file.json
 	@$(PY) -m tests.fuzz.run --events $(or $(EVENTS),10000) --media $(or $(MEDIA),200) $(if $(REPORT),--report $(REPORT))

@@ -44,14 +44,14 @@ calico() {
   mkdir "$1/calico-crds"
   cp --no-preserve=mode "$(source_of calico github.com/projectcalico/calico)"/libcalico-go/config/crd/*.yaml "$1/calico-crds/"
 }
-metrics-server() { program metrics-server "$1/metrics-server" sigs.k8s.io/metrics-server/cmd/metrics-server; }
+metrics-server() {
+  program metrics-server "$1/metrics-server" sigs.k8s.io/metrics-server/cmd/metrics-server
+  cp -r --no-preserve=mode "$(source_of metrics-server sigs.k8s.io/metrics-server)/manifests" "$1/metrics-server-config"
+}
 keda() {
-  local source
   program keda "$1/keda-operator" github.com/kedacore/keda/v2/cmd/operator
   program keda "$1/keda-adapter" github.com/kedacore/keda/v2/cmd/adapter
-  source=$(source_of keda github.com/kedacore/keda/v2)
-  mkdir "$1/keda-config"
-  cp -r --no-preserve=mode "$source"/config/{crd,rbac} "$1/keda-config/"
+  cp -r --no-preserve=mode "$(source_of keda github.com/kedacore/keda/v2)/config" "$1/keda-config"
 }
 skaffold() {
   program skaffold "$1/skaffold" github.com/GoogleContainerTools/skaffold/v2/cmd/skaffold

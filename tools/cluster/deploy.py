@@ -46,7 +46,7 @@ class Deployed:
     @property
     def kafka(self) -> KafkaSettings:
         """The broker, by the name that it calls itself."""
-        return KafkaSettings(brokers="kafka:9092")
+        return KafkaSettings(brokers=f"kafka.{NAMESPACE}.svc:9092")
 
     @property
     def store(self) -> StoreSettings:
