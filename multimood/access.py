@@ -122,7 +122,7 @@ TOOLS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = MappingProxyType(
         "keda": (("Describe",), ("Describe",), ()),
     }
 )
-"""`multimood topics apply`; an operator with all commands (`dlq`, `erase`, `check`, `escalations`); who scales on lag."""
+"""`multimood topics apply`; an operator with all commands (`dlq`, `erase`, `check` ...); who scales on lag."""
 NAMES: Final = (*ACCESS, *TOOLS)
 READERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {

@@ -58,7 +58,7 @@ def run(argv: Sequence[str], **env: str) -> str:
     Raises:
         RenderError: it failed.
     """
-    done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **env}, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **env}, check=False)  # noqa: S603
     if done.returncode:
         raise RenderError(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
