@@ -40,11 +40,12 @@ if TYPE_CHECKING:
     from multimood.experience import Pseudonyms
     from multimood.experience.check import Report
     from multimood.experience.exports import Kind
-    from multimood.experience.exports.wishes import Target
+    from multimood.experience.exports.wishes import PairSource, Target
 
 NO_DAY: Final = "no day"
 KINDS: Final = ("trl-dpo", "trl-kto", "minari", "obp", "hf")
 TARGETS: Final = ("reward", "rating", "relief")
+PAIRS: Final = ("dialogues", "attempts", "refused")
 
 app = typer.Typer(no_args_is_help=True, help="The experience log: rows a researcher learns from.")
 
@@ -155,6 +156,14 @@ def export_command(  # noqa: PLR0917 - each is an option
     ] = "reward",
     threshold: Annotated[float, typer.Option("--threshold", help="trl-kto: desirable from this reward on.")] = 0.5,
     min_gap: Annotated[float, typer.Option("--min-gap", min=0, help="trl-dpo: least distance of rewards.")] = 0.1,
+    pairs: Annotated[
+        str,
+        typer.Option(
+            "--pairs",
+            help="trl-dpo: two replies to a dialogue (dialogues), two candidates for one (attempts), a reply and what was "
+            "refused before it (refused).",
+        ),
+    ] = ",".join(PAIRS),
     content: Annotated[bool, typer.Option("--content", help="hf: with what was said.")] = False,
     window_h: WindowOption = WINDOW_H,
     default_rating: DefaultRatingOption = None,
@@ -172,7 +181,7 @@ def export_command(  # noqa: PLR0917 - each is an option
         raise typer.BadParameter(f"{to!r} is no form; there are {', '.join(KINDS)}", param_hint="--to")
     if target not in TARGETS:
         raise typer.BadParameter(f"{target!r} is no reward; there are {', '.join(TARGETS)}", param_hint="--reward")
-    wishes = Wishes(cast("Target", target), threshold, min_gap, content=content)
+    wishes = Wishes(cast("Target", target), threshold, min_gap, _pairs(pairs), content=content)
     with (
         open_log(log or folder, data) as found,
         found.opener() as opener,
@@ -185,8 +194,17 @@ def export_command(  # noqa: PLR0917 - each is an option
         typer.echo(json.dumps(done.as_json()))
         return
     typer.echo(f"{out}: {done.items} of {done.rows} rows")
+    for source, count in sorted(done.sources.items()):
+        typer.echo(f"  pairs of {source}: {count}")
     for reason, count in sorted(done.left_out.items()):
         typer.echo(f"  left out, {reason}: {count}")
+
+
+def _pairs(named: str) -> "tuple[PairSource, ...]":
+    found = tuple(dict.fromkeys(one.strip() for one in named.split(",") if one.strip()))
+    if unknown := sorted(set(found) - set(PAIRS)):
+        raise typer.BadParameter(f"{unknown[0]!r} makes no pairs; there are {', '.join(PAIRS)}", param_hint="--pairs")
+    return cast("tuple[PairSource, ...]", found)
 
 
 @app.command("compact")

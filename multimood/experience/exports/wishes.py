@@ -10,9 +10,13 @@ from multimood.experience.schema import Row
 
 Kind = Literal["trl-dpo", "trl-kto", "minari", "obp", "hf"]
 Target = Literal["reward", "rating", "relief"]
+PairSource = Literal["dialogues", "attempts", "refused"]
+"""Where a pair comes from: two logged replies to one dialogue; two candidates for one reply; a reply and what the guard
+refused before it."""
 Rows = Callable[[], Iterator[Row]]
 """Reads the log from the beginning, with what came later."""
 
+PAIR_SOURCES: Final[tuple[PairSource, ...]] = ("dialogues", "attempts", "refused")
 CREATED: Final = "made from a MultiMood experience log by `multimood experience export`"
 
 
@@ -31,7 +35,9 @@ class Wishes:
     threshold: float = 0.5
     """trl-kto: from this reward on a reply is desirable."""
     min_gap: float = 0.1
-    """trl-dpo: by so much the rewards of a pair differ at least."""
+    """trl-dpo: by so much the rewards, or the scores, of a pair differ at least."""
+    pairs: tuple[PairSource, ...] = PAIR_SOURCES
+    """trl-dpo: from where pairs are taken."""
     content: bool = False
     """hf: with what was said."""
     dialogue_chars: int = 8_000
@@ -59,10 +65,13 @@ class Exported:
     """Examples, pairs, steps or rows that were written."""
     left_out: Counter[str] = field(default_factory=Counter)
     """Rows by why they are not among them."""
+    sources: Counter[str] = field(default_factory=Counter)
+    """trl-dpo: pairs by where they come from."""
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
-        return {"rows": self.rows, "items": self.items, "left_out": dict(sorted(self.left_out.items()))}
+        told = {"rows": self.rows, "items": self.items, "left_out": dict(sorted(self.left_out.items()))}
+        return told | {"sources": dict(sorted(self.sources.items()))} if self.sources else told
 
 
 def _number(value: Any) -> float | None:
