@@ -591,12 +591,37 @@ async def test_feedback_about_what_is_in_the_log_is_written_once() -> None:
 
 
 async def test_feedback_quicker_than_the_score_waits_for_it() -> None:
-    world, said = World(feedback_wait_s=0.3), context()
+    world, said = World(feedback_wait_s=60), context()
+    await world.give(topics.DECISION, decision(said))
+    await world.give(topics.FEEDBACK, rating())
+    await world.give(topics.FEEDBACK, rating("another"), 1)
+    await asyncio.sleep(0.05)
+    assert world.trackers[topics.FEEDBACK.name].head == 0, "nothing is known yet"
+    await world.give(topics.REPLY, reply(said))
+    await world.until(lambda: world.trackers[topics.FEEDBACK.name].head == 1 and not world.open(topics.REPLY))
+    assert [one["rating"] for one in world.rows(feedback=True)[0]["feedback"]] == [0.8]
+    assert world.processor.held == 1, "the other one waits on"
+
+
+async def test_feedback_quicker_than_a_score_without_consent_is_let_go_with_it() -> None:
+    world, said = World(feedback_wait_s=60), context(consent=False)
     await world.give(topics.FEEDBACK, rating())
     await world.give(topics.DECISION, decision(said))
     await world.give(topics.REPLY, reply(said))
-    await asyncio.sleep(0.05)
+    await world.done()
+    assert world.store.objects == {}
+
+
+async def test_feedback_read_again_after_a_crash_waits_for_the_score_that_is_read_back() -> None:
+    world, said = World(feedback_wait_s=60), context()
+    await world.give(topics.DECISION, decision(said))
+    await world.give(topics.REPLY, reply(said))
+    await world.done()
+    world.start()
+    await world.give(topics.FEEDBACK, rating())
+    await asyncio.sleep(0.02)
     assert world.open(topics.FEEDBACK)
+    world.recover()
     await world.done()
     assert len(world.rows(feedback=True)[0]["feedback"]) == 1
 

@@ -53,7 +53,7 @@ def export_dpo(rows: Rows, out: Path, wishes: Wishes) -> Exported:
             f"attempts at one reply make a pair: {why(done)}. Lower --min-gap, or take trl-kto, which needs no pairs"
         )
     about = (
-        f"{CREATED}: two replies to the same dialogue. `source` is dialogues (two logged replies whose {wishes.target} "
+        f"{CREATED}: two replies to the same dialogue. `source` is dialogues (two logged replies whose {wishes.told} "
         f"differs by at least {wishes.min_gap:g}), attempts (two candidates whose scores by the local judges do), or "
         "refused (the rejected one was refused by the guard and never sent, and ends where it was stopped). It holds "
         "what was said, and what the guard refused: nothing to be shown to anybody."

@@ -50,9 +50,7 @@ def export_kto(rows: Rows, out: Path, wishes: Wishes) -> Exported:
     done.items = write_shards(examples(), KTO, out)
     if not done.items:
         raise NothingToExportError(f"no reply can be an example: {why(done)}")
-    about = (
-        f"{CREATED}: a reply is desirable from a {wishes.target} of {wishes.threshold:g} on. It holds what was said."
-    )
+    about = f"{CREATED}: a reply is desirable from a {wishes.told} of {wishes.threshold:g} on. It holds what was said."
     write_card(out, "Replies, desirable or not", about, task="text-generation")
     return done
 

@@ -9,7 +9,7 @@ from multimood.errors import MultimoodError
 from multimood.experience.schema import Row
 
 Kind = Literal["trl-dpo", "trl-kto", "minari", "obp", "hf"]
-Target = Literal["reward", "rating", "relief"]
+Target = Literal["reward", "rating", "relief", "lookahead"]
 PairSource = Literal["dialogues", "attempts", "refused"]
 """Where a pair comes from: two logged replies to one dialogue; two candidates for one reply; a reply and what the guard
 refused before it."""
@@ -31,7 +31,8 @@ class Wishes:
     """Options of all forms; each takes those that concern it."""
 
     target: Target = "reward"
-    """What counts as reward: that of the trust score, the rating, or the fall of intensity until the next turn."""
+    """What counts as reward: that of the trust score, the rating, the fall of intensity until the next turn, or the
+    look-ahead reward, which rows must have then (`multimood.trust.ahead`)."""
     threshold: float = 0.5
     """trl-kto: from this reward on a reply is desirable."""
     min_gap: float = 0.1
@@ -42,6 +43,8 @@ class Wishes:
     """hf: with what was said."""
     dialogue_chars: int = 8_000
     """trl-*: characters of the dialogue that are kept in the prompt."""
+    version: str = ""
+    """Of what the look-ahead reward depends on; it is told in the export."""
 
     def reward(self, row: Row) -> float | None:
         """A row's reward; None when it has none."""
@@ -53,6 +56,13 @@ class Wishes:
             case "relief":
                 before, after = _number(row["intensity"]), _number(row["next_intensity"])
                 return None if before is None or after is None else before - after
+            case "lookahead":
+                return _number(row["lookahead"])
+
+    @property
+    def told(self) -> str:
+        """What counts as reward, with its version where it has one of its own."""
+        return f"{self.target} ({self.version})" if self.version else self.target
 
 
 @dataclass(slots=True)
