@@ -27,7 +27,7 @@ from multimood.settings import HealthSettings
 from services.audio_encoder.settings import AudioEncoderSettings
 from services.gateway.settings import GatewaySettings
 from services.video_encoder.settings import VideoEncoderSettings
-from tools.manifests.policy import pods
+from tools.manifests.labels import pods
 from tools.manifests.render import Rendered, kustomize
 
 pytestmark = pytest.mark.unit

@@ -18,7 +18,8 @@ from multimood.access import ACCESS
 from multimood.local.services import SERVICES
 from multimood.settings import KafkaSettings
 from tools.manifests import generated
-from tools.manifests.policy import findings, pods
+from tools.manifests.labels import pods
+from tools.manifests.policy import findings
 from tools.manifests.render import K8S, ROOT, Rendered, components, kustomize, mixed, mixtures, overlays
 from tools.manifests.schemas import faults, strict
 from tools.manifests.strimzi import PARTITIONS, topics, users
@@ -100,6 +101,8 @@ def container_of(manifest: Any) -> Any:
         ("PodDisruptionBudget", "multimood-joiner", lambda one: one["spec"].update(selector={}), "exactly one"),
         ("NetworkPolicy", "multimood-joiner", lambda one: one["spec"].update(policyTypes=["Ingress"]), "['Egress']"),
         ("NetworkPolicy", "multimood-joiner", lambda one: one["spec"]["ingress"][0].update(ports=[{"port": 1}]), "[1]"),
+        ("NetworkPolicy", "multimood-strategist", lambda one: one["spec"]["egress"].clear(), "may not go out"),
+        ("NetworkPolicy", "multimood-triton", lambda one: one["spec"]["ingress"].clear(), "is not let in there"),
         ("Service", "triton", lambda one: one["spec"]["ports"][0].update(targetPort="x"), "leads to nothing"),
         ("ConfigMap", "multimood-triton-canary", lambda one: one["metadata"].update(name="x"), "not there"),
         ("ScaledObject", "multimood-joiner", lambda one: one["spec"].update(maxReplicaCount=13), "nothing to do"),
