@@ -114,7 +114,7 @@ def test_each_form_says_the_same(name: str) -> None:
         resource = strimzi(acl)["resource"]
         assert isinstance(resource, dict)
         assert resource["type"] == acl.kind
-        assert ("name" in resource) == (acl.kind != "cluster")
+        assert (resource["name"], resource["patternType"]) == (acl.name, acl.pattern)
 
 
 def test_a_principal_is_a_users_or_a_certificates() -> None:
