@@ -22,7 +22,7 @@ from tools.manifests.__main__ import main
 from tools.manifests.labels import pods
 from tools.manifests.policy import findings
 from tools.manifests.render import K8S, ROOT, Rendered, components, kustomize, mixed, mixtures, overlays
-from tools.manifests.schemas import faults, strict
+from tools.manifests.schemas import definitions, faults, strict
 from tools.manifests.strimzi import PARTITIONS, topics, users
 
 pytestmark = pytest.mark.unit
@@ -153,6 +153,30 @@ def test_what_a_server_would_take_passes(spec: dict[str, Any]) -> None:
 @pytest.mark.parametrize("spec", [{"sizes": 1}, {"size": []}, {"none": 1}, {"enum": {"b": ""}}])
 def test_what_a_server_would_refuse_or_drop_is_found(spec: dict[str, Any]) -> None:
     assert list(faults(thing(**spec), CUSTOM))
+
+
+def test_a_definition_is_read_as_its_project_publishes_it(tmp_path: Path) -> None:
+    (tmp_path / "things.yaml").write_text(
+        """
+kind: CustomResourceDefinition
+spec:
+  group: example.com
+  names: {kind: Thing}
+  versions:
+    - name: v1
+      schema:
+        openAPIV3Schema:
+          type: object
+          properties:
+            spec:
+              type: object
+              properties:
+                match: {type: string, enum: ['!=', =]}
+"""
+    )
+    custom = definitions(tmp_path)
+    assert list(faults(thing(match="="), custom)) == []
+    assert list(faults(thing(match="~"), custom))
 
 
 def test_a_misspelt_field_and_an_unknown_kind_are_found() -> None:

@@ -37,7 +37,7 @@ def rendered(skaffold: str, kubectl: str, profile: str) -> Rendered:
     Raises:
         RenderError: it refuses.
     """
-    argv = [skaffold, "render", "--offline=true", "--digest-source=none", "--namespace="]
+    argv = [skaffold, "render", "--offline=true", "--digest-source=none"]
     argv += [f"--profile={profile}"] if profile else []
     with tempfile.TemporaryDirectory() as home:
         # It calls `kubectl` by name, and writes into the home folder.
