@@ -76,7 +76,7 @@ bench-env: setup ## make .venv-bench with what the benchmarks compare with
 	@tools/bench-env.sh
 
 bench: bench-env ## every measurement of docs/benchmarks.md, small (QUICK= for the whole ones: an hour)
-	@for name in pipeline join hops encoders scale first_token models; do $(PY) -m benchmarks.$$name $(QUICK) || exit 1; done
+	@for name in pipeline escalation join hops encoders scale first_token models; do $(PY) -m benchmarks.$$name $(QUICK) || exit 1; done
 
 lock: ## resolve requirements/*.txt anew from pyproject.toml
 	@tools/lock.sh
