@@ -11,7 +11,8 @@ from multimood.safety.normalise import MARKS, readings
 from multimood.safety.replies import KINDS, VettedReplies
 from multimood.safety.rules import RuleSet
 from multimood.safety.verdict import Verdict
-from multimood.trust.patterns import Fault, ReplyRules, personal_data, shipped_rules
+from multimood.trust.patterns import Fault, ReplyRules, shipped_rules
+from multimood.trust.personal_data import personal_data
 
 MOST_CHARACTERS: Final = 4_000
 _LEAST_WORDS_FOR_REPETITION: Final = 12
