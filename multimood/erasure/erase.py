@@ -212,7 +212,11 @@ class Erasing:
     def _from_exports(self, outcome: Outcome) -> None:
         for folder in self._exports():
             self._tell(f"export {folder}")
-            done = erase_from_export(folder, self._subject, self._conversations)
+            try:
+                done = erase_from_export(folder, self._subject, self._conversations)
+            except MultimoodError as error:
+                outcome.left.append(f"{folder}: {error}: delete it and export again")
+                continue
             outcome.removed[str(folder)] = done.items
             if done.deleted:
                 outcome.notes.append(f"{folder} was deleted, since nothing can be taken out of its form: export again")

@@ -21,7 +21,7 @@ from multimood.experience.reader import rows
 from multimood.experience.record import Origin
 from multimood.experience.schema import FEEDBACK_SCHEMA, SCHEMA
 from multimood.experience.sources import Found
-from multimood.experience.table import EXPERIENCE_TABLE, encode, merged
+from multimood.experience.table import EXPERIENCE_TABLE, DamagedObjectError, encode, merged
 from multimood.store.errors import ChangedObjectError
 
 pytestmark = pytest.mark.unit
@@ -174,6 +174,15 @@ def test_an_export_that_cannot_be_rewritten_goes_as_a_whole(tmp_path: Path) -> N
     assert (out / "data").exists()
     assert erase_from_export(out, JANE, ()).deleted
     assert [path.name for path in out.iterdir()] == [MANIFEST]
+
+
+def test_a_damaged_file_of_an_export_is_told_and_nobody_is_forgotten(tmp_path: Path) -> None:
+    out = exported("hf", tmp_path)
+    (file,) = (out / "data").glob("*.parquet")
+    file.write_bytes(b"PAR1 and no more")
+    with pytest.raises(DamagedObjectError):
+        erase_from_export(out, JANE, ())
+    assert rows_in_export(out, JANE, ()), "the manifest knows them until their lines are gone"
 
 
 def test_a_folder_that_is_no_export_is_told(tmp_path: Path) -> None:
