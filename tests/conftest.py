@@ -19,6 +19,8 @@ from multimood.local.store import ObjectStore
 START_WITHIN_S = 240.0
 """Generous: the machine may be running other things."""
 EMPTY_WITHIN_S = 30.0
+SHORT = "24"
+"""Tokens of a reply: enough for a sentence."""
 
 
 def _run(server: Server, log: Path) -> Iterator[Server]:
@@ -79,8 +81,8 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The full system: broker, store, Triton and the nine services."""
-    with Stack(tmp_path_factory.mktemp("stack")) as running:
+    """The full system: broker, store, Triton and the nine services. Replies are short, for most of a turn is theirs."""
+    with Stack(tmp_path_factory.mktemp("stack"), env={"MULTIMOOD_RESPONDER_MAX_TOKENS": SHORT}) as running:
         yield running
 
 
