@@ -118,12 +118,14 @@ def test_a_row_that_is_added_meanwhile_is_not_lost() -> None:
 
 
 def test_a_damaged_object_is_told_and_keeps_no_other_from_being_rewritten() -> None:
+    seen: list[tuple[int, int]] = []
     log = place()
     log.kept[f"{DAY}/reply-0-00.parquet"] = b"PAR1 and then nothing"
     conversations, count = conversations_of(log, JANE)
     assert count == 1
-    removed = erase_rows(log, JANE, conversations)
+    removed = erase_rows(log, JANE, conversations, lambda done, of: seen.append((done, of)))
     assert removed.damaged == [f"{DAY}/reply-0-00.parquet"]
+    assert seen == [(number, len(log.kept)) for number in range(1, len(log.kept) + 1)], "progress counts it, too"
     assert (removed.rows, removed.feedback) == (2, 1)
 
 
