@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from multimood import assets
 from multimood.errors import ConfigurationError
@@ -85,13 +85,7 @@ class VettedReplies:
         Raises:
             ConfigurationError: the file cannot be read or is incomplete.
         """
-        raw = assets.read(ASSET, path)
-        place = str(path or ASSET)
-        try:
-            content = ReplyFile.model_validate(assets.parse_toml(place, raw))
-        except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            raise ConfigurationError(f"{place}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        content, raw = assets.read_toml(ReplyFile, ASSET, path)
         return cls(content, assets.version("replies", content.edition, raw))
 
     @property

@@ -123,6 +123,9 @@ def test_unscreened_is_no_crisis_and_no_verdict() -> None:
     assert [level for level in pb.RiskLevel.values() if is_crisis(level)] == [3, 4]
     assert verdict_of(pb.Screening(level=pb.RISK_LEVEL_UNSCREENED)) is None
     assert verdict_of(pb.Screening()) is None
+    assert {level: verdict_of(pb.Screening(level=number)).level for level, number in RISK.items()} == {
+        level: level for level in ("none", "low", "elevated", "imminent")
+    }
     assert verdict_of(pb.Screening(level=pb.RISK_LEVEL_IMMINENT, rules=["a"], version="v")).crisis
 
 
