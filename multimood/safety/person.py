@@ -9,9 +9,7 @@ It keeps counts, never words, needs numpy alone, and takes the messages in whate
 by itself: the vetted reply follows from the verdict on an utterance.
 """
 
-import io
 import math
-import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +18,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from multimood import assets
 from multimood.errors import ConfigurationError
 from multimood.safety.classifier import Thresholds, sentences
 from multimood.safety.normalise import readings
 from multimood.safety.rules import RuleSet
 from multimood.safety.trees import Trees
 from multimood.safety.verdict import Level, Verdict, rank
+from multimood.safety.weights import Arrays, read_weights
 
 ASSET: Final = "person.npz"
 READ: Final = 65_536
@@ -146,32 +144,15 @@ class PersonJudge:
         Raises:
             ConfigurationError: the file cannot be read or is not such weights.
         """
-        raw = assets.read(ASSET, path)
         place = path or ASSET
-        try:
-            with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
-                names = tuple(str(name) for name in arrays["names"])
-                base, slope, offset, low, elevated = (
-                    float(arrays[name]) for name in ("base", "slope", "offset", "low", "elevated")
-                )
-                trees = Trees(
-                    base,
-                    arrays["features"].astype(np.int64),
-                    arrays["thresholds"].astype(np.float32),
-                    arrays["leaves"].astype(np.float32),
-                )
-                edition = str(arrays["edition"])
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ConfigurationError(
-                f"{place} holds no judge of persons: make one with `multimood train person`"
-            ) from error
+        (names, trees, scale, low, elevated), version = read_weights("person", path, "judge of persons", _stored)
         if names != FEATURES or (trees.features.size and trees.features.max() >= len(FEATURES)):
             raise ConfigurationError(
                 f"{place} was trained on other numbers than this version counts: make one with `multimood train person`"
             )
-        if not low <= elevated or not math.isfinite(slope) or not math.isfinite(offset):
-            raise ConfigurationError(f"{place} holds thresholds {low}, {elevated}, slope {slope}: broken")
-        return cls(trees, (slope, offset), Thresholds(low, elevated), assets.version("person", edition, raw))
+        if not low <= elevated or not all(map(math.isfinite, scale)):
+            raise ConfigurationError(f"{place} holds thresholds {low}, {elevated}, scale {scale}: broken")
+        return cls(trees, scale, Thresholds(low, elevated), version)
 
     def judge(self, person: Person) -> Judgement:
         """Say how a person is, by what is counted so far; never raises."""
@@ -186,3 +167,16 @@ class PersonJudge:
         if probability < self.thresholds.elevated:
             return "low"
         return "imminent" if person.gravest == "imminent" else "elevated"
+
+
+def _stored(arrays: Arrays) -> tuple[tuple[str, ...], Trees, tuple[float, float], float, float]:
+    base, slope, offset, low, elevated = (
+        float(arrays[name]) for name in ("base", "slope", "offset", "low", "elevated")
+    )
+    trees = Trees(
+        base,
+        arrays["features"].astype(np.int64),
+        arrays["thresholds"].astype(np.float32),
+        arrays["leaves"].astype(np.float32),
+    )
+    return tuple(str(name) for name in arrays["names"]), trees, (slope, offset), low, elevated
