@@ -6,7 +6,7 @@ So a `Person` counts, message by message, and a `PersonJudge` says how likely it
 would see suicidal ideation or more (C-SSRS).
 
 It keeps counts, never words, needs numpy alone, and takes the messages in whatever order they come. It decides nothing
-by itself: the vetted reply follows from the verdict on an utterance.
+by itself: the vetted reply follows from the verdict on an utterance. `persons` keeps one per conversation.
 """
 
 import math
@@ -23,7 +23,7 @@ from multimood.safety.classifier import Thresholds, sentences
 from multimood.safety.normalise import readings
 from multimood.safety.rules import RuleSet
 from multimood.safety.trees import Trees
-from multimood.safety.verdict import Level, Verdict, rank
+from multimood.safety.verdict import CRISIS, Level, Verdict, higher, rank
 from multimood.safety.weights import Arrays, read_weights
 
 ASSET: Final = "person.npz"
@@ -57,6 +57,40 @@ FEATURES: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Counts of one message."""
+
+    words: int
+    sentences: int
+    self_words: int
+    other_words: int
+    sides: Counter[str]
+    """Sentences about oneself, to somebody, with both."""
+    found: Level
+    """By the rules alone."""
+    groups: frozenset[str]
+    verdict: Level
+    """The utterance classifier's opinion included."""
+
+    @classmethod
+    def of(cls, text: str, verdict: Verdict, rules: RuleSet) -> "Counts":
+        """Count a message of which the screener, by these rules, thought that. Linear in the text, up to `READ`."""
+        words = self_words = other_words = number = 0
+        sides = Counter[str]()
+        for sentence in sentences(readings(text[:READ])[0]):
+            own = sum(word in SELF for word in sentence)
+            others = sum(word in OTHER for word in sentence)
+            number += 1
+            words += len(sentence)
+            self_words += own
+            other_words += others
+            if own or others:
+                sides["both" if own and others else "self" if own else "other"] += 1
+        found, groups = rules.meaning(verdict.rules)
+        return cls(words, number, self_words, other_words, sides, found, groups, verdict.level)
+
+
 @dataclass(slots=True)
 class Person:
     """Counts over what one person said. Its size does not grow with what is said."""
@@ -72,25 +106,19 @@ class Person:
     """Messages by what the rules found."""
     groups: Counter[str] = field(default_factory=Counter)
     gravest: Level = "none"
-    """The gravest verdict on a message, the utterance classifier's opinion included."""
+    """The gravest verdict on a message."""
 
-    def add(self, text: str, verdict: Verdict, rules: RuleSet) -> None:
-        """Count one more message and what the screener, by these rules, thought of it."""
+    def add(self, message: Counts) -> None:
+        """Count one more message."""
         self.messages += 1
-        for sentence in sentences(readings(text[:READ])[0]):
-            own = sum(word in SELF for word in sentence)
-            others = sum(word in OTHER for word in sentence)
-            self.sentences += 1
-            self.words += len(sentence)
-            self.self_words += own
-            self.other_words += others
-            if own or others:
-                self.sides["both" if own and others else "self" if own else "other"] += 1
-        level, groups = rules.meaning(verdict.rules)
-        self.levels[level] += 1
-        self.groups.update(groups)
-        if rank(verdict.level) > rank(self.gravest):
-            self.gravest = verdict.level
+        self.words += message.words
+        self.sentences += message.sentences
+        self.self_words += message.self_words
+        self.other_words += message.other_words
+        self.sides.update(message.sides)
+        self.levels[message.found] += 1
+        self.groups.update(message.groups)
+        self.gravest = higher(self.gravest, message.verdict)
 
     def numbers(self) -> NDArray[np.float32]:
         """Give what is known as numbers: float32 [features], in the order of `FEATURES`."""
@@ -125,6 +153,11 @@ class Judgement:
     probability: float
     """That clinicians would say ideation or more, among people who write in forums about suicide: less elsewhere."""
     version: str
+
+    @property
+    def at_risk(self) -> bool:
+        """Whether the person is judged to be at risk."""
+        return rank(self.level) >= rank(CRISIS)
 
 
 class PersonJudge:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from multimood.cli import app
 from multimood.errors import ConfigurationError
 from multimood.safety import Screener
-from multimood.safety.person import FEATURES, Person, PersonJudge
+from multimood.safety.person import FEATURES, Counts, Person, PersonJudge
 from multimood.safety.rules import RuleSet
 from multimood.safety.trees import Trees
 from multimood.safety.verdict import LEVELS, rank
@@ -37,7 +37,7 @@ SUPPORTIVE = (
 def heard(*messages: str) -> Person:
     person = Person()
     for message in messages:
-        person.add(message, SCREENER.screen(message), RULES)
+        person.add(Counts.of(message, SCREENER.screen(message), RULES))
     return person
 
 
@@ -103,7 +103,7 @@ def test_counting_stays_within_milliseconds_and_does_not_grow() -> None:
     message, begun = AT_RISK[1], time.perf_counter()
     verdict = SCREENER.screen(message)
     for _ in range(50):
-        person.add(message, verdict, RULES)
+        person.add(Counts.of(message, verdict, RULES))
         JUDGE.judge(person)
     assert (time.perf_counter() - begun) / 50 < 0.02
     assert len(person.levels) <= len(LEVELS)
