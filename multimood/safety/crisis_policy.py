@@ -78,7 +78,7 @@ class LowEntry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    person: bool = False
+    person: float | None = Field(default=None, gt=0, le=1)
 
 
 class EvidenceEntry(BaseModel):

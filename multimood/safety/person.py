@@ -23,7 +23,7 @@ from multimood.safety.classifier import Thresholds, sentences
 from multimood.safety.normalise import readings
 from multimood.safety.rules import RuleSet
 from multimood.safety.trees import Trees
-from multimood.safety.verdict import CRISIS, Level, Verdict, higher, rank
+from multimood.safety.verdict import Level, Verdict, higher
 from multimood.safety.weights import Arrays, read_weights
 
 ASSET: Final = "person.npz"
@@ -153,11 +153,6 @@ class Judgement:
     probability: float
     """That clinicians would say ideation or more, among people who write in forums about suicide: less elsewhere."""
     version: str
-
-    @property
-    def at_risk(self) -> bool:
-        """Whether the person is judged to be at risk."""
-        return rank(self.level) >= rank(CRISIS)
 
 
 class PersonJudge:

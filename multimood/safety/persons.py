@@ -29,8 +29,10 @@ class _Known:
 class Persons:
     """Of the `most` conversations in which something was said last."""
 
-    def __init__(self, judge: PersonJudge, most: int = CONVERSATIONS) -> None:
+    def __init__(self, judge: PersonJudge, least: float, most: int = CONVERSATIONS) -> None:
+        """`least`: the probability from which on a person counts as at risk here, 0..1."""
         self._judge = judge
+        self._least = least
         self._most = most
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
         self.version: Final = judge.version
@@ -40,7 +42,7 @@ class Persons:
         return len(self._known)
 
     def at_risk(self, context: pb.Context, counts: Counts) -> bool:
-        """Count a message; tell whether the judge thinks that the person, by all they said until then, is at risk."""
+        """Count a message; tell whether the judge thinks that the person is at risk, by all they said until then."""
         key = (context.tenant, context.conversation_id)
         known = self._known.setdefault(key, _Known())
         self._known.move_to_end(key)
@@ -49,7 +51,8 @@ class Persons:
         thought = known.at_risk.get(context.utterance_id)
         if thought is None:
             known.person.add(counts)
-            thought = self._judge.judge(known.person).at_risk
+            judgement = self._judge.judge(known.person)
+            thought = judgement.level != "none" and judgement.probability >= self._least
             known.at_risk[context.utterance_id] = thought
             if len(known.at_risk) > UTTERANCES:
                 known.at_risk.popitem(last=False)

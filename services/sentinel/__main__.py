@@ -16,7 +16,7 @@ def make(settings: WorkerSettings) -> Worker:
     own = SentinelSettings()
     screener = Screener.load(own.rules, own.weights)
     approved = Approved(VettedReplies.load(own.replies), CrisisPolicy.load(own.crisis_policy))
-    judge = PersonJudge.load(own.person) if approved.policy.low.person else None
+    judge = PersonJudge.load(own.person) if approved.policy.low.person is not None else None
     return Worker(SERVICE, INPUTS, lambda bus: processor(bus, screener, approved, own, judge), settings=settings)
 
 

@@ -79,9 +79,10 @@ class Sentinel:
         settings: SentinelSettings,
         judge: PersonJudge | None = None,
     ) -> None:
-        """Without a `judge` nothing is kept of persons, and nothing advised."""
+        """Without a `judge`, or where the policy wants no advice, nothing is kept of persons."""
+        least = approved.policy.low.person
         self.handovers = Handovers()
-        self.persons = None if judge is None else Persons(judge)
+        self.persons = None if judge is None or least is None else Persons(judge, least)
         self._epoch = self.handovers.epoch
         self._bus = bus
         self._screener = screener

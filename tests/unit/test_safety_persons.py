@@ -23,7 +23,7 @@ def context(utterance_id: str, conversation: str = "c", tenant: str = "t") -> pb
 
 
 def test_an_utterance_counts_once_however_often_and_as_whatever_it_comes() -> None:
-    once, often = Persons(JUDGE), Persons(JUDGE)
+    once, often = Persons(JUDGE, 0.5), Persons(JUDGE, 0.5)
     for number in range(6):
         text, name = (DARK, f"u{number}") if number % 2 else ("I made soup.", f"u{number}")
         heard = once.at_risk(context(name), counts(text))
@@ -34,7 +34,7 @@ def test_an_utterance_counts_once_however_often_and_as_whatever_it_comes() -> No
 
 
 def test_what_was_thought_of_an_utterance_stays() -> None:
-    persons = Persons(JUDGE)
+    persons = Persons(JUDGE, 0.5)
     assert not persons.at_risk(context("u0"), counts("I made soup."))
     assert persons.at_risk(context("u1"), counts(DARK))
     assert persons.at_risk(context("u2"), counts("I made soup."))
@@ -42,14 +42,14 @@ def test_what_was_thought_of_an_utterance_stays() -> None:
 
 
 def test_conversations_and_tenants_are_apart() -> None:
-    persons = Persons(JUDGE)
+    persons = Persons(JUDGE, 0.5)
     assert persons.at_risk(context("u0"), counts(DARK))
     assert not persons.at_risk(context("u1", conversation="d"), counts("I made soup."))
     assert not persons.at_risk(context("u1", tenant="other"), counts("I made soup."))
 
 
 def test_the_memory_is_bounded_and_forgets_who_was_silent_longest() -> None:
-    persons = Persons(JUDGE, most=3)
+    persons = Persons(JUDGE, 0.5, most=3)
     for number in range(5):
         persons.at_risk(context("u", conversation=str(number)), counts(DARK))
     assert len(persons) == 3
@@ -65,7 +65,7 @@ def test_the_memory_is_bounded_and_forgets_who_was_silent_longest() -> None:
 
 
 def test_it_adds_little_to_a_message() -> None:
-    persons, text = Persons(JUDGE), DARK * 5
+    persons, text = Persons(JUDGE, 0.5), DARK * 5
     verdict = SCREENER.screen(text)
     taken = []
     for number in range(200):
@@ -79,3 +79,9 @@ def test_it_adds_little_to_a_message() -> None:
 def test_the_risk_of_words_is_without_the_advice(level: pb.RiskLevel) -> None:
     assert risk_of_words(pb.Screening(level=level, rules=["en.a.b"])) == level
     assert risk_of_words(pb.Screening(level=pb.RISK_LEVEL_LOW, rules=[ADVICE])) == pb.RISK_LEVEL_NONE
+
+
+def test_who_counts_as_at_risk_is_the_policys_to_say() -> None:
+    assert Persons(JUDGE, 0.01).at_risk(context("u"), counts(DARK))
+    assert not Persons(JUDGE, 1.0).at_risk(context("u"), counts(DARK))
+    assert not Persons(JUDGE, 0.01).at_risk(context("u"), counts("I made soup.")), "without any sign nobody is"

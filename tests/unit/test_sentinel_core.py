@@ -440,9 +440,10 @@ async def test_a_policy_without_the_table_has_no_advice(tmp_path: Path) -> None:
     from multimood import assets
 
     own = tmp_path / "own.toml"
-    own.write_text(assets.read("crisis_policy.toml").decode().replace("[low]\nperson = true\n", ""))
-    assert CrisisPolicy.load().low.person
-    assert not CrisisPolicy.load(own).low.person
+    own.write_text(assets.read("crisis_policy.toml").decode().replace("[low]\nperson = 0.5\n", ""))
+    assert CrisisPolicy.load().low.person == 0.5
+    without = Approved(VettedReplies.load(), CrisisPolicy.load(own))
+    assert Sentinel(Wire().bus(), SCREENER, without, SentinelSettings(), JUDGE).persons is None
 
 
 # --- time ----------------------------------------------------------------------------------------------------------
