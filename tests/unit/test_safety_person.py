@@ -173,6 +173,9 @@ def test_the_command_reports_people_and_shows_no_word(tmp_path: Path) -> None:
     assert (found["n"], found["recall"], found["precision"], found["auc"]) == (2, 1.0, 1.0, 1.0)
     assert found["per_level"]["Ideation"] == {"n": 1, "flagged": 1.0, "flagged_any_post": 1.0}
     assert found["per_level"]["Attempt"] == {"n": 0, "flagged": None, "flagged_any_post": None}
+    assert found["confusion"]["Ideation"]["none"] == found["confusion"]["Ideation"]["low"] == 0
+    assert sum(found["confusion"]["Ideation"].values()) == 1
+    assert sum(found["confusion"]["Supportive"].values()) == found["per_level"]["Supportive"]["n"] == 1
     assert found["majority"]["accuracy"] == 0.5
     assert found["messages"] == 8
     assert 0 < found["latency_ms"]["p50"] <= found["latency_ms"]["p99"]
