@@ -366,7 +366,7 @@ CONSUMERS: Mapping[str, tuple[Consumer, ...]] = {
     topics.ESCALATION.name: (sentinel, strategist, gateway),
     topics.ACKNOWLEDGEMENT.name: (sentinel,),
     topics.CONVERSATION.name: (strategist,),
-    topics.ERASURE.name: (strategist, gateway),
+    topics.ERASURE.name: (strategist, sentinel, gateway),
 }
 
 
