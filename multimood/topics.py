@@ -82,7 +82,7 @@ READERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         FEEDBACK.name: ("reward",),
         ESCALATION.name: ("sentinel",),
         ACKNOWLEDGEMENT.name: ("sentinel",),
-        ERASURE.name: ("strategist",),
+        ERASURE.name: ("sentinel", "strategist"),
     }
 )
 """The services whose consumer groups read a topic (followers, which have none, are not among them)."""

@@ -72,6 +72,14 @@ class LevelEntry(BaseModel):
         raise AssertionError("the last step has no end")
 
 
+class LowEntry(BaseModel):
+    """The `[low]` table. A file without it is older: nothing that it does not name is done."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    person: float | None = Field(default=None, gt=0, le=1)
+
+
 class EvidenceEntry(BaseModel):
     """The `[evidence]` table."""
 
@@ -97,6 +105,7 @@ class PolicyFile(BaseModel):
     roles: Mapping[str, str]
     levels: Mapping[Literal["elevated", "imminent"], LevelEntry]
     evidence: EvidenceEntry
+    low: LowEntry = LowEntry()
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -115,6 +124,7 @@ class CrisisPolicy:
         self.version: Final = version
         self.roles: Final = content.roles
         self.evidence: Final = content.evidence
+        self.low: Final = content.low
         self._levels = {RISK[level]: entry for level, entry in content.levels.items()}
 
     @classmethod

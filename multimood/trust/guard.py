@@ -117,5 +117,5 @@ def _shipped_crisis_rules() -> RuleSet:
 @lru_cache(maxsize=1)
 def _known_contacts() -> frozenset[str]:
     replies = VettedReplies.load()
-    texts = (replies.reply(kind, tag).text for tag in replies.locales for kind in KINDS)
+    texts = (one.text for tag in replies.locales for kind in KINDS for one in replies.all(kind, tag))
     return frozenset(value for text in texts for values in personal_data(text).values() for value in values)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from multimood.cli import app
 from multimood.errors import ConfigurationError
 from multimood.safety import Screener
-from multimood.safety.person import FEATURES, Person, PersonJudge
+from multimood.safety.person import FEATURES, Counts, Person, PersonJudge
 from multimood.safety.rules import RuleSet
 from multimood.safety.trees import Trees
 from multimood.safety.verdict import LEVELS, rank
@@ -37,7 +37,7 @@ SUPPORTIVE = (
 def heard(*messages: str) -> Person:
     person = Person()
     for message in messages:
-        person.add(message, SCREENER.screen(message), RULES)
+        person.add(Counts.of(message, SCREENER.screen(message), RULES))
     return person
 
 
@@ -103,7 +103,7 @@ def test_counting_stays_within_milliseconds_and_does_not_grow() -> None:
     message, begun = AT_RISK[1], time.perf_counter()
     verdict = SCREENER.screen(message)
     for _ in range(50):
-        person.add(message, verdict, RULES)
+        person.add(Counts.of(message, verdict, RULES))
         JUDGE.judge(person)
     assert (time.perf_counter() - begun) / 50 < 0.02
     assert len(person.levels) <= len(LEVELS)
@@ -173,6 +173,9 @@ def test_the_command_reports_people_and_shows_no_word(tmp_path: Path) -> None:
     assert (found["n"], found["recall"], found["precision"], found["auc"]) == (2, 1.0, 1.0, 1.0)
     assert found["per_level"]["Ideation"] == {"n": 1, "flagged": 1.0, "flagged_any_post": 1.0}
     assert found["per_level"]["Attempt"] == {"n": 0, "flagged": None, "flagged_any_post": None}
+    assert found["confusion"]["Ideation"]["none"] == found["confusion"]["Ideation"]["low"] == 0
+    assert sum(found["confusion"]["Ideation"].values()) == 1
+    assert sum(found["confusion"]["Supportive"].values()) == found["per_level"]["Supportive"]["n"] == 1
     assert found["majority"]["accuracy"] == 0.5
     assert found["messages"] == 8
     assert 0 < found["latency_ms"]["p50"] <= found["latency_ms"]["p99"]
