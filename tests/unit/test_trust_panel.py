@@ -119,7 +119,7 @@ def test_a_key_that_is_refused_ends_it(tmp_path: Path, served: LLMServer) -> Non
     served.script = [refuse]
     data = lines(tmp_path / "replies.jsonl", *({"reply": f"Reply {number}."} for number in range(20)))
     said = panel("--data", str(data), "--judge", f"llm:{served.url}:m", code=1)
-    assert "error: the judge m refused (HTTP 401)" in said
+    assert "refused (HTTP 401)" in said
 
 
 @pytest.mark.parametrize("wrong", ["llm:ftp://x/v1:m", "llm:http://x/v1", "llm:m", "gpt", ""])
