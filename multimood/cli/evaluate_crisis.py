@@ -21,8 +21,9 @@ def crisis(  # noqa: PLR0917 - typer makes options of them
 ) -> None:
     """How well people at risk of suicide are found, by the code that serves; no server is needed.
 
-    DATA: a CSV file, one person a row: `posts_json` (a JSON list of what they wrote), `risk` (0 supportive, 1
-    indicator, 2 ideation, 3 behavior, 4 attempt) or `label` with those names, and `split` where there are several.
+    DATA: a CSV file, one person a row: `Post` or `posts_json` (a list of what they wrote, as Python or JSON writes
+    it), `Label` (supportive, indicator, ideation, behavior, attempt) or `risk` (the same as 0 to 4), and `split` where
+    there are several. So C-SSRS as it is published (User, Post, Label) will do.
 
     The clinicians' labels are of people, so the figures are, too: each is judged after all their posts, and counts as
     at risk from Ideation on. Beside that: any post of theirs alone, everybody flagged, and the majority's label.
