@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from multimood.cli.logplace import DATA, fail, store_of
+from multimood.cli.written import place
 from multimood.errors import MultimoodError
 from multimood.local.endpoints import Endpoints
 from multimood.local.store import vacuum
@@ -44,7 +45,7 @@ def erase(  # noqa: PLR0917 - each is an option
         bool, typer.Option("--expired", help="No person: remove the media whose retention class says they are over.")
     ] = False,
     as_json: Annotated[
-        Path | None, typer.Option("--json", help="Write the report into this file, too; -: print it.")
+        Path | None, typer.Option("--json", help="Write the report into this file, too; -: print it.", callback=place)
     ] = None,
     data: Annotated[Path, typer.Option("--data", help="Folder of the local system.")] = DATA,
 ) -> None:

@@ -1,14 +1,14 @@
 """`multimood eval crisis`: how well people at risk are found."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from multimood.cli.evaluate import REMEDY, WIDTH, JsonOption, SplitOption, bars
 from multimood.cli.explained import explained
+from multimood.cli.written import write
 
 
 def crisis(  # noqa: PLR0917 - typer makes options of them
@@ -40,14 +40,3 @@ def crisis(  # noqa: PLR0917 - typer makes options of them
         console = Console()
         show(found, console if console.is_terminal else Console(width=WIDTH))
         write(json_file, found)
-
-
-def write(file: Path | None, found: Any) -> None:
-    """Write figures as JSON; one that cannot be written does not lose what was printed."""
-    if file is None:
-        return
-    try:
-        file.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        typer.echo(f"error: {file} cannot be written ({error.strerror}): name another place", err=True)
-        raise typer.Exit(1) from None

@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 
 from multimood.cli.evaluate import REMEDY, WIDTH, JsonOption, bars
-from multimood.cli.evaluate_crisis import write
 from multimood.cli.explained import explained
 from multimood.cli.talk import DATA, Door
+from multimood.cli.written import write
 from multimood.client import Tls
 from multimood.errors import ConfigurationError
 

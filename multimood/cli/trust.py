@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 
 from multimood.cli.evaluate import WIDTH, JsonOption, TritonOption, bars
-from multimood.cli.evaluate_crisis import write
 from multimood.cli.explained import explained
 from multimood.cli.panel_shown import show
+from multimood.cli.written import write
 from multimood.errors import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
@@ -80,8 +80,9 @@ def panel(  # noqa: PLR0917 - typer makes options of them
         read = read_replies(data, most)
         prices = Prices(price_prompt, price_completion)
         found, raters = _run(read.found, names, triton, Terms(kept, pairs, at_once, within, prices))
-        console = Console()
-        show(found, raters, console if console.is_terminal else Console(width=WIDTH))
+        # Names of judges are whatever somebody calls a model, and no markup.
+        console = Console(markup=False, emoji=False, width=None if Console().is_terminal else WIDTH)
+        show(found, raters, console)
         for reason, count in read.left_out.items():
             typer.echo(f"left out: {reason}: {count}")
         write(json_file, as_json(found, raters, read.left_out))

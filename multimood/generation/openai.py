@@ -30,6 +30,7 @@ READY_S: Final = 3.0
 COUNTS_S: Final = 2.0
 """After the end of the text the token counts and the end of the stream may take so long; then we go on without."""
 MOST_BYTES: Final = 8 << 20
+LAST_PORT: Final = 65_535
 MOST_IDS: Final = 1 << 31
 _MISCONFIGURED: Final = frozenset(
     (HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND,
@@ -50,6 +51,9 @@ def endpoint(url: str, key: str = "") -> httpx.AsyncClient:
     Raises:
         ConfigurationError: no HTTP URL.
     """
+    key = key.strip()  # what is read from a file ends with its line
+    if not (key.isascii() and (key.isprintable() or not key)):
+        raise ConfigurationError("the LLM's key has characters that no key has: give it as the endpoint's owner did")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         base = httpx.URL(url if url.endswith("/") else f"{url}/")
@@ -57,6 +61,8 @@ def endpoint(url: str, key: str = "") -> httpx.AsyncClient:
         raise ConfigurationError(f"the LLM's URL {url!r} is none: {error}") from None
     if base.scheme not in {"http", "https"} or not base.host:
         raise ConfigurationError(f"the LLM's URL {url!r} must begin with http:// or https:// and name a host")
+    if not 0 < (base.port or 1) <= LAST_PORT:
+        raise ConfigurationError(f"the LLM's URL {url!r} has port {base.port}: the last there can be is {LAST_PORT}")
     # No read timeout: how long to wait for a token is the asker's decision.
     return httpx.AsyncClient(base_url=base, headers=headers, timeout=httpx.Timeout(None, connect=CONNECT_S))
 
