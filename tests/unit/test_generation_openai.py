@@ -233,10 +233,19 @@ async def test_nobody_there() -> None:
     await generator.close()
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x/v1", "http://", "http://[::1"])
+@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x/v1", "http://", "http://[::1", "http://x:99999/v1"])
 def test_urls_that_cannot_work(url: str) -> None:
     with pytest.raises(ConfigurationError):
         endpoint(url)
+
+
+async def test_a_key_that_cannot_be_one_is_not_shown_and_its_line_s_end_does_no_harm() -> None:
+    for key in ("hush\u00e9", "hush\x00", "hu\nsh"):
+        with pytest.raises(ConfigurationError, match="characters that no key has") as caught:
+            endpoint("http://x/v1", key)
+        assert "hu" not in str(caught.value)
+    async with endpoint("http://x/v1", "key\n") as client:
+        assert client.headers["authorization"] == "Bearer key"
 
 
 # --- patience ------------------------------------------------------------------------------------------------------
