@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 pytest.importorskip("krippendorff", reason="needs the `eval` extra")
@@ -32,6 +33,8 @@ from multimood.trust.kept import KeptScores
 from multimood.trust.llm import LLMJudge, Rubric
 from multimood.trust.scores import score_trust
 from multimood.trust.spending import Prices
+from services.reward.judges import Patient, llm_client, llm_judge
+from services.reward.settings import RewardSettings
 
 if TYPE_CHECKING:
     from conftest import ChatServer
@@ -60,6 +63,18 @@ async def test_a_judge_scores_all_seven_and_a_case_is_paid_once(llamacpp: "ChatS
     assert 20 < spent.completion_tokens < 200
     assert spent.cost == pytest.approx((2 * spent.prompt_tokens + 10 * spent.completion_tokens) / 1e6)
     assert (again.spending.asked, again.spending.cost) == (0, 0.0)
+
+
+async def test_the_reward_service_s_judge_is_the_same(llamacpp: "ChatServer") -> None:
+    settings = RewardSettings(
+        llm_url=llamacpp.url, llm_model=MODEL, llm_key=SecretStr(llamacpp.key), llm_deadline_s=WITHIN_S
+    )
+    local = {"safety", "privacy", "empathy", "reliability"}
+    async with llm_client(settings) as client:
+        judge = Patient(llm_judge(settings, client, local), deadline_s=settings.llm_deadline_s, rest_s=settings.rest_s)
+        scores = await judge.score(CASE)
+    assert set(scores) == set(judge.criteria) == set(CRITERIA) - local
+    assert all(1 <= score <= 10 for score in scores.values())
 
 
 async def test_what_the_server_refuses_is_named(llamacpp: "ChatServer") -> None:
