@@ -1,8 +1,11 @@
 """Real servers for the tests that want them: started when first asked for, on free ports, ended exactly."""
 
 import os
+import secrets
+import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ from multimood.local.store import ObjectStore
 START_WITHIN_S = 240.0
 """Generous: the machine may be running other things."""
 EMPTY_WITHIN_S = 30.0
+ENDS_WITHIN_S = 20.0
 SHORT = "24"
 """Tokens of a reply: enough for a sentence."""
 
@@ -102,3 +106,35 @@ def labelled_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no labelled data: set MULTIMOOD_DATA to its folder ({folder} does not exist)")
     return folder
+
+
+@dataclass(frozen=True, slots=True)
+class ChatServer:
+    """An OpenAI-compatible endpoint with a real model behind it."""
+
+    url: str
+    """With its /v1."""
+    key: str
+
+
+@pytest.fixture(scope="session")
+def llamacpp() -> Iterator[ChatServer]:
+    """llama.cpp's own server with the small model that set-up fetches."""
+    python, key = checkout() / ".venv-triton/bin/python", secrets.token_hex(8)
+    if not python.exists():
+        pytest.skip(f"{python} is not there: run `make setup`")
+    script = Path(__file__).parent / "llamacpp_process.py"
+    process = subprocess.Popen([python, script, key], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        address = process.stdout.readline().strip()
+        assert address.startswith("http://127.0.0.1:"), "the server ended before it answered"
+        yield ChatServer(f"{address}/v1", key)
+    finally:
+        process.stdin.close()
+        try:
+            process.wait(ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -24,6 +24,7 @@ from multimood.cli.logplace import (
     DefaultRatingOption,
     FromOption,
     JsonOption,
+    LinesOption,
     LogArgument,
     LogOption,
     ToOption,
@@ -56,7 +57,7 @@ def ls(  # noqa: PLR0917 - each is an option
     data: DataOption = DATA,
     first: FromOption = None,
     last: ToOption = None,
-    as_json: JsonOption = False,
+    as_json: LinesOption = False,
 ) -> None:
     """Count the rows, day by day. Reads the store of MULTIMOOD_S3_ENDPOINT, else that of the local system."""
     with open_log(log or folder, data) as found, at_work("reading") as advance:
@@ -81,7 +82,7 @@ def show(  # noqa: PLR0917 - each is an option
     data: DataOption = DATA,
     content: Annotated[bool, typer.Option("--content", help="Show what was said, too.")] = False,
     most: Annotated[int, typer.Option("--last", min=1, help="How many of the newest rows.")] = 1,
-    as_json: JsonOption = False,
+    as_json: LinesOption = False,
 ) -> None:
     """Print rows with everything that is known but, unless --content is given, what was said."""
     from multimood.experience.record import us_of  # noqa: PLC0415 - pyarrow is slow to import
