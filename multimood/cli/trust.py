@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.console import Console
 
+from multimood.cli.embedding import served_embedder
 from multimood.cli.evaluate import WIDTH, JsonOption, TritonOption, bars
 from multimood.cli.explained import explained
 from multimood.cli.panel_shown import show
@@ -116,7 +117,7 @@ def _run(
 
     async def run(url: str) -> "tuple[Panel, list[Rater]]":
         async with AsyncExitStack() as stack:
-            embed = _embedder(url, stack) if url else None
+            embed = served_embedder(url, stack) if url else None
             raters = [await _rater(name, embed, terms, stack) for name in names]
             compared = min(terms.pairs, len(pairs_of(replies))) * sum(rater.pairs is not None for rater in raters)
             with bars() as progress:
@@ -164,17 +165,3 @@ async def _rater(name: str, embed: "Embed | None", terms: Terms, stack: AsyncExi
     asking: dict[str, Any] = {"kept": KeptScores(terms.kept), "timeout_s": terms.within_s, "prices": terms.prices}
     judge, pair = LLMJudge(client, model, Rubric.load(), **asking), PairJudge(client, model, **asking)
     return Rater(name, [judge], model, pair, [judge.spending, pair.spending])
-
-
-def _embedder(url: str, stack: AsyncExitStack) -> "Embed":
-    from multimood.evaluation.served import DEADLINE_S  # noqa: PLC0415 - see REMEDY
-    from multimood.inference import InferenceClient  # noqa: PLC0415
-    from multimood.local.places import checkout  # noqa: PLC0415
-    from multimood.media.text import TextTokenizer  # noqa: PLC0415
-    from multimood.perception.text import TextModelSettings  # noqa: PLC0415
-    from multimood.settings import TritonSettings  # noqa: PLC0415
-    from multimood.trust.embedding import embedder  # noqa: PLC0415
-
-    text, client = TextModelSettings(), InferenceClient(TritonSettings(url=url, deadline_s=DEADLINE_S))
-    stack.push_async_callback(client.close)
-    return embedder(client, TextTokenizer(checkout() / text.tokenizer), text.model)

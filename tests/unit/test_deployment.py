@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
@@ -14,9 +15,11 @@ from typing import Any
 import pytest
 import yaml
 from pydantic_settings import BaseSettings
+from typer.testing import CliRunner
 
 from multimood import __version__
 from multimood.bus import WorkerSettings
+from multimood.cli import app
 from multimood.local.services import SERVICES
 from multimood.settings import HealthSettings
 from services.audio_encoder.settings import AudioEncoderSettings
@@ -70,7 +73,9 @@ def variables() -> set[str]:
 
 
 def test_the_base_has_every_service_and_nothing_else() -> None:
-    assert sorted(read(BASE / "kustomization.yaml")["resources"]) == sorted([*map(dashed, NAMES), "topics"])
+    assert sorted(read(BASE / "kustomization.yaml")["resources"]) == sorted(
+        [*map(dashed, NAMES), "topics", "retention"]
+    )
 
 
 @pytest.mark.parametrize("name", [dashed(name) for name in NAMES])
@@ -248,6 +253,26 @@ def test_the_topics_are_applied_by_a_restricted_job(folder: str) -> None:
     assert container["image"] == f"multimood/gateway:{__version__}"
     assert_restricted(pod)
     assert config_of(folder, pod)["MULTIMOOD_KAFKA_BROKERS"]
+
+
+@needs_kubectl
+@pytest.mark.parametrize("folder", ["base", "overlays/dev"])
+def test_retention_is_kept_by_a_restricted_job_of_every_day(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (job,) = of_kind(folder, "CronJob").values()
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] == f"multimood/gateway:{__version__}"
+    assert_restricted(pod)
+    given = config_of(folder, pod) | dict.fromkeys((one["name"] for one in container["env"]), "from a secret")
+    assert {"MULTIMOOD_S3_ENDPOINT", "MULTIMOOD_S3_ACCESS_KEY", "MULTIMOOD_S3_SECRET_KEY"} <= given.keys()
+    for variable, value in (given | {"MULTIMOOD_S3_ENDPOINT": "127.0.0.1:1"}).items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(importlib.import_module("multimood.cli.erase"), "SWEEP_S", 0.2)
+    assert container["command"][0] == "multimood"
+    result = CliRunner().invoke(app, container["command"][1:])
+    assert result.exit_code == 1, "the job is tried again"
+    assert json.loads(result.stdout)["fault"]
 
 
 def config_of(folder: str, pod: Any) -> dict[str, str]:
