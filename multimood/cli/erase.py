@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from multimood.cli.brokers import kafka_of
 from multimood.cli.logplace import DATA, fail, store_of
 from multimood.cli.written import place
 from multimood.errors import MultimoodError
@@ -78,7 +79,7 @@ def erase(  # noqa: PLR0917 - each is an option
             _tell(swept, as_json)
             finished = not swept.fault
         else:
-            kafka = _local_kafka(data) if is_local else KafkaSettings()
+            kafka = Endpoints.of(data).kafka if is_local else kafka_of()
             whose = (tenant, subject, conversation)
             report = _erased(whose, _systems(kafka, s3, exports or ()), by or getpass.getuser(), wait, dry_run=dry_run)
             _show(report, as_json)
@@ -88,10 +89,6 @@ def erase(  # noqa: PLR0917 - each is an option
     except MultimoodError as error:
         fail(error)
     raise typer.Exit(0 if finished else 1)
-
-
-def _local_kafka(data: Path) -> KafkaSettings:
-    return KafkaSettings().model_copy(update={"brokers": Endpoints.of(data).kafka_brokers})
 
 
 def _systems(kafka: KafkaSettings, s3: StoreSettings, exports: Sequence[Path]) -> "Systems":
