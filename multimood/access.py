@@ -69,7 +69,14 @@ ACCESS: Final[Mapping[str, Access]] = MappingProxyType(
             writes=(topics.UTTERANCE, topics.FEEDBACK, topics.ACKNOWLEDGEMENT),
         ),
         "sentinel": Access(
-            consumes=(topics.UTTERANCE, topics.TRANSCRIPT, topics.REPLY, topics.ESCALATION, topics.ACKNOWLEDGEMENT),
+            consumes=(
+                topics.UTTERANCE,
+                topics.TRANSCRIPT,
+                topics.REPLY,
+                topics.ESCALATION,
+                topics.ACKNOWLEDGEMENT,
+                topics.ERASURE,
+            ),
             looks_into=(topics.SCREENING,),
             writes=(topics.SCREENING, topics.ESCALATION, topics.REPLY),
         ),
