@@ -50,13 +50,17 @@ def inside(command: Sequence[str]) -> int:
 
 def enter(command: Sequence[str]) -> int:
     """Run a command inside the cluster that runs now."""
-    for status in Path("/proc").glob("[0-9]*/cmdline"):
-        argv = status.read_bytes().split(b"\0")
-        if b"tools.cluster" in argv and b"inside" in argv and argv[0] == os.fsencode(sys.executable):
-            namespaces = ["nsenter", "--target", status.parent.name, "--mount", "--net", "--pid", "--uts"]
-            return subprocess.run(
-                [*namespaces, f"--wd={Path.cwd()}", *command], env=kubectl.environment(), check=False
-            ).returncode
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            argv = (process / "cmdline").read_bytes().split(b"\0")
+            variables = (process / "environ").read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it has ended
+            continue
+        if argv[0] != os.fsencode(sys.executable) or b"tools.cluster" not in argv or b"inside" not in argv:
+            continue
+        ours = dict(one.split("=", 1) for one in variables if one.startswith(f"{sandbox.CGROUP}="))
+        namespaces = ["nsenter", "--target", process.name, "--mount", "--net", "--pid", "--uts", f"--wd={Path.cwd()}"]
+        return subprocess.run([*namespaces, *command], env=kubectl.environment() | ours, check=False).returncode
     raise ClusterError("no cluster runs: `python -m tools.cluster run -- COMMAND` starts one")
 
 

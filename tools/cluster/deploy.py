@@ -33,7 +33,7 @@ class Deployed:
     """How a platform reaches the system that was deployed."""
 
     address: str
-    api_key: str
+    api_key: str = field(repr=False)
     authority: str
     """PEM file of whoever signed the gateway's certificate."""
     secrets: Mapping[str, str] = field(repr=False)
