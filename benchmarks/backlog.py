@@ -196,10 +196,10 @@ class Backlog:
             self._say(f"{total} utterances written in {filled_s:.0f} s")
             screening = await self._phase("screened", records, topics.SCREENING)
             escalated = sum([not one.notice async for one in records.read(topics.ESCALATION)])
-            waiting = lag_of_groups(brokers)
+            waiting = lag_of_groups(self._system.endpoints.kafka)
             with self._encoder():
                 joining = await self._phase("joined", records, topics.FEATURES)
-                lag = await self._no_lag(brokers)
+                lag = await self._no_lag()
             drained = await Drained.of(records.read(topics.FEATURES))
             letters = Counter[str]()
             for topic in topics.TOPICS:
@@ -251,10 +251,11 @@ class Backlog:
         self._say(f"{name}: all, in {phase.seconds:.0f} s; MB: {phase.samples[-1][1]}")
         return phase
 
-    async def _no_lag(self, brokers: str) -> dict[str, int]:
+    async def _no_lag(self) -> dict[str, int]:
         """Wait until nothing is left to read; gives what is, if that does not come true."""
         deadline = time.monotonic() + STUCK_S
-        while any((lag := await asyncio.to_thread(lag_of_groups, brokers)).values()) and time.monotonic() < deadline:  # noqa: ASYNC110
+        kafka = self._system.endpoints.kafka
+        while any((lag := await asyncio.to_thread(lag_of_groups, kafka)).values()) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(SAMPLE_S)
         return lag
 

@@ -1,73 +1,169 @@
-"""Which topics a service reads and writes: what its account at the broker is allowed, and nothing beyond.
+"""Who may do what on the brokers: the one place that says what each service reads and writes. Pure.
 
-The consumer groups are told by `READERS`; here is what comes on top: outputs, what is read back after taking a
-partition over, what is followed without a group, and the dead letters of what a service consumes.
+`multimood topics acls` prints it, the Kubernetes manifests and the tests on a broker that forbids all else are made
+from it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 from multimood import topics
-from multimood.errors import ConfigurationError
-from multimood.topics import BY_NAME, GIVES_UP, READERS, Topic
+from multimood.topics import GIVES_UP, TOPICS, Topic
 
-WRITERS: Final[Mapping[str, tuple[Topic, ...]]] = MappingProxyType(
-    {
-        "gateway": (topics.UTTERANCE, topics.FEEDBACK, topics.ACKNOWLEDGEMENT),
-        "sentinel": (topics.SCREENING, topics.ESCALATION, topics.REPLY),
-        "text_encoder": (topics.EMBEDDING_TEXT,),
-        "audio_encoder": (topics.EMBEDDING_AUDIO, topics.TRANSCRIPT),
-        "video_encoder": (topics.EMBEDDING_VIDEO,),
-        "joiner": (topics.FEATURES,),
-        "strategist": (topics.DECISION, topics.CONVERSATION, topics.ESCALATION),
-        "responder": (topics.REPLY_DELTA, topics.REPLY),
-        "reward": (topics.TRUST,),
-    }
-)
-"""The topics of a service's outputs."""
-READ_BACK: Final[Mapping[str, tuple[Topic, ...]]] = MappingProxyType(
-    {
-        "sentinel": (topics.SCREENING,),
-        "text_encoder": (topics.EMBEDDING_TEXT,),
-        "audio_encoder": (topics.EMBEDDING_AUDIO,),
-        "video_encoder": (topics.EMBEDDING_VIDEO,),
-        "joiner": (topics.FEATURES,),
-        "strategist": (topics.CONVERSATION, topics.DECISION, topics.ESCALATION),
-        "reward": (topics.TRUST,),
-    }
-)
-"""What a service reads without its group: its own outputs, after taking a partition over."""
-FOLLOWED: Final = (
-    topics.UTTERANCE, topics.DECISION, topics.REPLY_DELTA, topics.REPLY, topics.ESCALATION, topics.TRUST,
-    topics.ERASURE,
-)  # fmt: skip
-"""What the gateway reads to tell a caller the outcome; beside these, the dead letters after which none can come."""
+Kind = Literal["topic", "group", "cluster"]
+Pattern = Literal["literal", "prefix"]
+PREFIX: Final = "multimood."
+"""With it every topic of ours begins."""
+CLUSTER: Final = "kafka-cluster"
+READING: Final = ("Describe", "Read")
+WRITING: Final = ("Describe", "Write")
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Names of topics, sorted."""
+    """What a service does on the brokers. No service uses transactions: there are no transactional ids."""
 
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
-    has_group: bool
-    """Whether it consumes in the group <prefix>.<service>."""
+    consumes: tuple[Topic, ...] = ()
+    """In its consumer group. What it cannot process goes to their dead letters."""
+    looks_into: tuple[Topic, ...] = ()
+    """Reads without a group: what it published before, what others decide."""
+    writes: tuple[Topic, ...] = ()
+    follows_letters: tuple[str, ...] = ()
+    """Dead-letter topics that it reads without a group."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of all topics that it reads."""
+        return _names((*self.consumes, *self.looks_into)) + self.follows_letters
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Names of all topics that it writes."""
+        return _names(self.writes) + tuple(topic.dead_letters for topic in self.consumes)
 
 
-def access_of(service: str) -> Access:
-    """What a service (the name of a folder in services/) needs at the broker.
+@dataclass(frozen=True, slots=True)
+class Acl:
+    """What is allowed on a resource, in Kafka's words."""
 
-    Raises:
-        ConfigurationError: there is no such service.
-    """
-    if service not in WRITERS:
-        raise ConfigurationError(f"no such service: {service}; there are {', '.join(WRITERS)}")
-    consumes = {name for name, readers in READERS.items() if service in readers}
-    reads = consumes | {topic.name for topic in READ_BACK.get(service, ())}
-    if service == "gateway":
-        reads |= {topic.name for topic in FOLLOWED} | set(GIVES_UP)
-    letters = {BY_NAME[name].dead_letters for name in consumes}
-    writes = {topic.name for topic in WRITERS[service]} | letters
-    return Access(tuple(sorted(reads)), tuple(sorted(writes)), bool(consumes))
+    kind: Kind
+    name: str
+    operations: tuple[str, ...]
+    pattern: Pattern = "literal"
+
+
+ACCESS: Final[Mapping[str, Access]] = MappingProxyType(
+    {
+        "gateway": Access(
+            looks_into=(
+                topics.UTTERANCE,
+                topics.DECISION,
+                topics.REPLY_DELTA,
+                topics.REPLY,
+                topics.ESCALATION,
+                topics.TRUST,
+                topics.ERASURE,
+            ),
+            follows_letters=tuple(GIVES_UP),
+            writes=(topics.UTTERANCE, topics.FEEDBACK, topics.ACKNOWLEDGEMENT),
+        ),
+        "sentinel": Access(
+            consumes=(topics.UTTERANCE, topics.TRANSCRIPT, topics.REPLY, topics.ESCALATION, topics.ACKNOWLEDGEMENT),
+            looks_into=(topics.SCREENING,),
+            writes=(topics.SCREENING, topics.ESCALATION, topics.REPLY),
+        ),
+        "text_encoder": Access(
+            consumes=(topics.UTTERANCE, topics.TRANSCRIPT),
+            looks_into=(topics.EMBEDDING_TEXT,),
+            writes=(topics.EMBEDDING_TEXT,),
+        ),
+        "audio_encoder": Access(
+            consumes=(topics.UTTERANCE,),
+            looks_into=(topics.EMBEDDING_AUDIO,),
+            writes=(topics.EMBEDDING_AUDIO, topics.TRANSCRIPT),
+        ),
+        "video_encoder": Access(
+            consumes=(topics.UTTERANCE,),
+            looks_into=(topics.EMBEDDING_VIDEO,),
+            writes=(topics.EMBEDDING_VIDEO,),
+        ),
+        "joiner": Access(
+            consumes=(topics.UTTERANCE, topics.SCREENING, topics.TRANSCRIPT, *topics.EMBEDDINGS),
+            looks_into=(topics.FEATURES,),
+            writes=(topics.FEATURES,),
+        ),
+        "strategist": Access(
+            consumes=(topics.FEATURES, topics.REPLY, topics.ERASURE),
+            looks_into=(topics.CONVERSATION, topics.DECISION, topics.ESCALATION),
+            writes=(topics.DECISION, topics.CONVERSATION, topics.ESCALATION),
+        ),
+        "responder": Access(
+            consumes=(topics.DECISION, topics.REPLY),
+            writes=(topics.REPLY_DELTA, topics.REPLY),
+        ),
+        "reward": Access(
+            consumes=(topics.DECISION, topics.REPLY, topics.FEEDBACK),
+            looks_into=(topics.TRUST,),
+            writes=(topics.TRUST,),
+        ),
+    }
+)
+TOOLS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = MappingProxyType(
+    {
+        # On the topics of ours, on the groups of ours, on the cluster.
+        "topics": (("Create", "Describe", "DescribeConfigs"), (), ("Describe",)),
+        "operator": (
+            ("AlterConfigs", "Create", "Delete", "Describe", "DescribeConfigs", "Read", "Write"),
+            ("Describe", "Read"),
+            ("Describe",),
+        ),
+        "keda": (("Describe",), ("Describe",), ()),
+    }
+)
+"""`multimood topics apply`; an operator with all commands (`dlq`, `erase`, `check` ...); who scales on lag."""
+NAMES: Final = (*ACCESS, *TOOLS)
+READERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        topic.name: readers
+        for topic in TOPICS
+        if (readers := tuple(name for name, access in ACCESS.items() if topic in access.consumes))
+    }
+)
+"""The services whose consumer groups read a topic (followers, which have none, are not among them)."""
+
+
+def acls_of(name: str, group_prefix: str = "multimood") -> tuple[Acl, ...]:
+    """What a service, or a tool, needs and no more. Raises KeyError for a name that is not in NAMES."""
+    if name in TOOLS:
+        return _tool(*TOOLS[name], group_prefix=group_prefix)
+    access = ACCESS[name]
+    group = (Acl("group", f"{group_prefix}.{name}", READING),) if access.consumes else ()
+    reads, written = set(access.reads), set(access.written)
+    return group + tuple(
+        Acl("topic", topic, tuple(sorted({*(READING * (topic in reads)), *(WRITING * (topic in written))})))
+        for topic in sorted(reads | written)
+    )
+
+
+def _tool(
+    on_topics: tuple[str, ...], on_groups: tuple[str, ...], on_cluster: tuple[str, ...], *, group_prefix: str
+) -> tuple[Acl, ...]:
+    asked = (
+        Acl("topic", PREFIX, on_topics, "prefix"), Acl("group", f"{group_prefix}.", on_groups, "prefix"),
+        Acl("cluster", CLUSTER, on_cluster),
+    )  # fmt: skip
+    return tuple(acl for acl in asked if acl.operations)
+
+
+def strimzi(acl: Acl) -> dict[str, object]:
+    """An entry of `spec.authorization.acls` of a Strimzi KafkaUser."""
+    resource: dict[str, str] = {"type": acl.kind}
+    if acl.kind != "cluster":
+        resource |= {"name": acl.name, "patternType": acl.pattern}
+    return {"resource": resource, "operations": list(acl.operations), "host": "*"}
+
+
+def _names(found: tuple[Topic, ...]) -> tuple[str, ...]:
+    return tuple(topic.name for topic in found)

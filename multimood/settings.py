@@ -3,13 +3,15 @@
 A service composes what it needs; `python -m services.<name> --help` prints the variables it reads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from multimood.errors import ConfigurationError
+from multimood.kafka_tls import TlsFiles
 from multimood.retention import Retention
 
 SHORTEST_KEY: Final = 16
@@ -17,12 +19,40 @@ SHORTEST_KEY: Final = 16
 
 
 class KafkaSettings(BaseSettings):
-    """How to reach the broker."""
+    """How to reach the brokers, and as whom: every client of the project is made from this (docs/kafka.md)."""
 
-    model_config = SettingsConfigDict(env_prefix="MULTIMOOD_KAFKA_", use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MULTIMOOD_KAFKA_", use_attribute_docstrings=True, hide_input_in_errors=True
+    )
 
     brokers: str = "127.0.0.1:9092"
     """Comma-separated host:port list."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """What the brokers' listener speaks. SSL with SSL_CERT and SSL_KEY is mutual TLS."""
+    sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"
+    sasl_username: str = ""
+    sasl_password: SecretStr = SecretStr("")
+    sasl_password_file: Path | None = None
+    """A file that holds the password alone, read again whenever it changes. Instead of SASL_PASSWORD."""
+    ssl_ca: Path | None = None
+    """PEM file of the authorities that sign the brokers' certificates. Unset: those of the operating system."""
+    ssl_cert: Path | None = None
+    """PEM file of our certificate, for mutual TLS. Replaced files are used by new connections."""
+    ssl_key: Path | None = None
+    """PEM file of its private key; unset: it is in the certificate's file."""
+    ssl_key_password: SecretStr = SecretStr("")
+    """Opens an encrypted private key."""
+    ssl_key_password_file: Path | None = None
+    """A file that holds it alone. Instead of SSL_KEY_PASSWORD."""
+    ssl_check_hostname: bool = True
+    """Whether a broker's certificate must be for the name that we call it by. False only where names cannot match:
+    whoever has any certificate of the same authority can then play the broker."""
+    client_rack: str = ""
+    """Where we are, in the words of the brokers' broker.rack: records are then fetched from a replica near by."""
+    connect_timeout_s: float = Field(default=5.0, gt=0)
+    """How long a command waits for the first answer, and a service when it looks for what keeps it from the broker."""
+    request_timeout_s: float = Field(default=40.0, gt=1)
+    """How long the brokers may take for an answer; for a service's connection to be made, too."""
     session_timeout_s: float = Field(default=10.0, gt=1)
     """How long the group waits for a silent worker before its partitions move."""
     group_prefix: str = "multimood"
@@ -31,6 +61,104 @@ class KafkaSettings(BaseSettings):
     """Partition count of every per-utterance topic (`multimood topics apply`)."""
     replication: int = Field(default=1, ge=1)
     max_message_bytes: int = Field(default=1 << 20, ge=1 << 16)
+
+    @field_validator("sasl_password_file", "ssl_ca", "ssl_cert", "ssl_key", "ssl_key_password_file", mode="before")
+    @classmethod
+    def _unset(cls, file: object) -> object:
+        """An empty variable names no file."""
+        return file or None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        """Refuse at the start what would be refused by every connection, or silently left out of it."""
+        for fault in (*self._address_faults(), *self._sasl_faults(), *self._tls_faults()):
+            raise ValueError(fault)
+        if self.uses_tls:
+            try:
+                self.tls_files.context()
+            except ConfigurationError as error:
+                raise ValueError(str(error)) from None
+        return self
+
+    def _address_faults(self) -> Iterator[str]:
+        brokers = [one.strip() for one in self.brokers.split(",")]
+        if not all(brokers) or any("://" in one for one in brokers):
+            yield f"MULTIMOOD_KAFKA_BROKERS={self.brokers}: write host:port,host:port without a scheme"
+        if self.session_timeout_s > self.request_timeout_s:
+            yield (
+                f"MULTIMOOD_KAFKA_SESSION_TIMEOUT_S={self.session_timeout_s:g} is longer than "
+                f"MULTIMOOD_KAFKA_REQUEST_TIMEOUT_S={self.request_timeout_s:g}: raise the latter"
+            )
+
+    def _sasl_faults(self) -> Iterator[str]:
+        protocol = f"MULTIMOOD_KAFKA_SECURITY_PROTOCOL={self.security_protocol}"
+        given = bool(self.sasl_password.get_secret_value()) + (self.sasl_password_file is not None)
+        if not self.uses_sasl:
+            if given or self.sasl_username:
+                yield f"{protocol} uses no user and password: say SASL_SSL, or unset MULTIMOOD_KAFKA_SASL_*"
+            return
+        if not self.sasl_username:
+            yield f"{protocol} needs a user: set MULTIMOOD_KAFKA_SASL_USERNAME"
+        if given != 1:
+            what = "two are set" if given else "none, or an empty one, is set"
+            yield (
+                f"{protocol} needs one password, {what}: set MULTIMOOD_KAFKA_SASL_PASSWORD or "
+                "MULTIMOOD_KAFKA_SASL_PASSWORD_FILE"
+            )
+        elif self.sasl_password_file is not None:
+            yield from _file_faults("MULTIMOOD_KAFKA_SASL_PASSWORD_FILE", self.sasl_password_file)
+
+    def _tls_faults(self) -> Iterator[str]:
+        own = {"SSL_CA": self.ssl_ca, "SSL_CERT": self.ssl_cert, "SSL_KEY": self.ssl_key}
+        if not self.uses_tls and any(own.values()):
+            name, file = next((name, file) for name, file in own.items() if file)
+            yield (
+                f"MULTIMOOD_KAFKA_{name}={file} is of no use with MULTIMOOD_KAFKA_SECURITY_PROTOCOL="
+                f"{self.security_protocol}: say SSL or SASL_SSL, or unset it"
+            )
+        if self.ssl_key is not None and self.ssl_cert is None:
+            yield f"MULTIMOOD_KAFKA_SSL_KEY={self.ssl_key} has no certificate: set MULTIMOOD_KAFKA_SSL_CERT"
+        if self.ssl_key_password_file is not None:
+            if self.ssl_key_password.get_secret_value():
+                yield "MULTIMOOD_KAFKA_SSL_KEY_PASSWORD and MULTIMOOD_KAFKA_SSL_KEY_PASSWORD_FILE are set: unset one"
+            yield from _file_faults("MULTIMOOD_KAFKA_SSL_KEY_PASSWORD_FILE", self.ssl_key_password_file)
+
+    @property
+    def uses_sasl(self) -> bool:
+        """Whether we say who we are by user and password."""
+        return self.security_protocol.startswith("SASL_")
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return self.security_protocol.endswith("SSL")
+
+    @property
+    def password(self) -> str:
+        """The password as it is now. A file that is away for a moment gives an empty one, which the broker refuses."""
+        return _secret_of(self.sasl_password, self.sasl_password_file)
+
+    @property
+    def tls_files(self) -> TlsFiles:
+        """The files of TLS."""
+        return TlsFiles(
+            self.ssl_ca, self.ssl_cert, self.ssl_key,
+            lambda: _secret_of(self.ssl_key_password, self.ssl_key_password_file), self.ssl_check_hostname,
+        )  # fmt: skip
+
+
+def _secret_of(given: SecretStr, file: Path | None) -> str:
+    if file is None:
+        return given.get_secret_value()
+    try:
+        return file.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _file_faults(setting: str, file: Path) -> Iterator[str]:
+    if not _secret_of(SecretStr(""), file):
+        yield f"{setting}={file} cannot be read, or is empty: put the password there, as text, and nothing else"
 
 
 class StoreSettings(BaseSettings):
@@ -150,3 +278,11 @@ def describe(classes: Sequence[type[BaseSettings]]) -> str:
             if field.description:
                 lines.append(f"      {field.description}")
     return "\n".join(lines)
+
+
+def faults_of(error: ValidationError) -> dict[str, str]:
+    """What is wrong with which setting, without its value: that may be a secret."""
+    return {
+        "_".join(map(str, fault["loc"])) or error.title: fault["msg"].removeprefix("Value error, ")
+        for fault in error.errors(include_input=False)
+    }

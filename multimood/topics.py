@@ -4,7 +4,6 @@ Every per-utterance topic has the same partition count and the same key, so that
 the same partition number of every topic.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -68,24 +67,6 @@ TOPICS: Final = (
 )  # fmt: skip
 EMBEDDINGS: Final = (EMBEDDING_TEXT, EMBEDDING_AUDIO, EMBEDDING_VIDEO)
 BY_NAME: Final = {topic.name: topic for topic in TOPICS}
-READERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        UTTERANCE.name: ("sentinel", "text_encoder", "audio_encoder", "video_encoder", "joiner"),
-        TRANSCRIPT.name: ("sentinel", "text_encoder", "joiner"),
-        SCREENING.name: ("joiner",),
-        EMBEDDING_TEXT.name: ("joiner",),
-        EMBEDDING_AUDIO.name: ("joiner",),
-        EMBEDDING_VIDEO.name: ("joiner",),
-        FEATURES.name: ("strategist",),
-        DECISION.name: ("responder", "reward"),
-        REPLY.name: ("sentinel", "strategist", "responder", "reward"),
-        FEEDBACK.name: ("reward",),
-        ESCALATION.name: ("sentinel",),
-        ACKNOWLEDGEMENT.name: ("sentinel",),
-        ERASURE.name: ("strategist",),
-    }
-)
-"""The services whose consumer groups read a topic (followers, which have none, are not among them)."""
 GIVES_UP: Final = MappingProxyType(
     {UTTERANCE.dead_letters: "joiner", FEATURES.dead_letters: "strategist", DECISION.dead_letters: "responder"}
 )

@@ -28,9 +28,12 @@ class OwnSystem:
     """Servers that somebody else keeps, and services on them. The language model is an OpenAI-compatible endpoint."""
 
     def __init__(
-        self, folder: Path, kafka: KafkaServer, store: ObjectStore, triton: TritonServer, llm_url: str, **env: str
-    ) -> None:
-        self.kafka = KafkaSettings(brokers=kafka.brokers)
+        self, folder: Path, kafka: KafkaServer | KafkaSettings, store: ObjectStore, triton: TritonServer, llm_url: str,
+        **env: str,
+    ) -> None:  # fmt: skip
+        self.kafka = kafka if isinstance(kafka, KafkaSettings) else KafkaSettings(brokers=kafka.brokers)
+        self.access: dict[str, KafkaSettings] = {}
+        """As whom a service comes, where that is another than `kafka`."""
         media, experience = store.buckets[:2]
         self.s3 = StoreSettings(
             endpoint=store.endpoint, secure=False, access_key=store.credentials.access_key,
@@ -40,7 +43,7 @@ class OwnSystem:
         self.gateways: dict[str, str] = {}
         """Addresses by process."""
         self._folder = folder
-        self._group = f"t{secrets.token_hex(4)}"
+        self.group = f"t{secrets.token_hex(4)}"
         self._keys = folder / "keys.json"
         self._key = add_key(self._keys, "t")
         self._env = {
@@ -75,7 +78,7 @@ class OwnSystem:
             self.gateways[name] = f"{HOST}:{port}"
             env |= {"MULTIMOOD_GATEWAY_LISTEN": self.gateways[name], "MULTIMOOD_GATEWAY_KEYS": str(self._keys)}
         folder.mkdir()
-        return Process(service, self.kafka, folder, self._group, **env)
+        return Process(service, self.access.get(service, self.kafka), folder, self.group, **env)
 
     async def ready(self, names: Iterable[str], within_s: float = READY_WITHIN_S) -> None:
         """Wait until they may be given work."""

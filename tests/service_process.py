@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from aiohttp import ClientSession
+from pydantic import SecretStr
 
 from multimood.local.ports import assign
 from multimood.local.process import tail
@@ -28,7 +29,7 @@ class Process:
         self.telemetry = folder / "telemetry"
         environment = {
             **os.environ,
-            "MULTIMOOD_KAFKA_BROKERS": kafka.brokers,
+            **environment_of(kafka),
             "MULTIMOOD_KAFKA_GROUP_PREFIX": group,
             "MULTIMOOD_KAFKA_SESSION_TIMEOUT_S": "6",
             "MULTIMOOD_HEALTH_PORT": str(port),
@@ -99,6 +100,16 @@ class Process:
     def spans(self) -> str:
         """What it traced, as it lies on the disk."""
         return "".join(path.read_text() for path in self.telemetry.glob("*.jsonl"))
+
+
+def environment_of(kafka: KafkaSettings) -> dict[str, str]:
+    """The variables that give these settings, as far as they were set."""
+    values = {name: getattr(kafka, name) for name in kafka.model_fields_set}
+    return {
+        f"MULTIMOOD_KAFKA_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in values.items()
+        if value is not None
+    }
 
 
 async def ends(name: str, **env: str) -> tuple[int | None, bytes]:

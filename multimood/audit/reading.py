@@ -19,8 +19,9 @@ from multimood.audit.verdict import Facts, Ledger, Verdict, name_of
 from multimood.bus.envelope import decode, event_id
 from multimood.bus.filler import is_filler
 from multimood.bus.letters import Letter, Place, sort_letters
+from multimood.bus.probe import why
 from multimood.bus.tail import PartitionTail
-from multimood.errors import InvalidEventError, UnavailableError
+from multimood.errors import InvalidEventError
 from multimood.experience import Bucket, Pseudonyms, rows
 from multimood.settings import KafkaSettings, PseudonymSettings, StoreSettings
 from multimood.topics import TOPICS, Topic
@@ -50,7 +51,7 @@ async def audit(
         await tail.start()
         return await _Reading(tail, logged, pseudonyms, time.time() * 1000 - grace_s * 1000, set(confirmed)).run()
     except (KafkaError, OSError) as error:
-        raise UnavailableError(f"the topics on {kafka.brokers} cannot be read: {type(error).__name__}") from None
+        raise await why(error, kafka, "reading the topics") from None
     finally:
         await tail.stop()
 

@@ -1,16 +1,27 @@
 """Creating the topics, by kafka-python's admin client (a synchronous edge tool)."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from kafka import KafkaAdminClient
-from kafka.errors import InvalidReplicationFactorError, KafkaError, NoError, TopicAlreadyExistsError, for_code
+from kafka.errors import (
+    AuthorizationError as NotAuthorised,
+)
+from kafka.errors import (
+    InvalidReplicationFactorError,
+    NoError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
+from multimood.bus.asking import answers_of
+from multimood.bus.connection import kafka_python_options
+from multimood.bus.refusals import explained
 from multimood.errors import ConfigurationError, UnavailableError
 from multimood.settings import KafkaSettings
 from multimood.topics import COMPACTION_LAG_MS, DEAD_LETTER_RETENTION_MS, DEAD_LETTER_ROOM, SEGMENT_MS, TOPICS
 
-CONNECT_MS: Final = 5_000
 ANSWER_MS: Final = 15_000
 
 Configurations = Mapping[str, Mapping[str, str]]
@@ -40,23 +51,22 @@ def wanted(settings: KafkaSettings) -> dict[str, dict[str, str]]:
 def apply_topics(settings: KafkaSettings) -> list[str]:
     """Create the topics that are missing; returns their names. Existing ones are left as they are.
 
-    Raises UnavailableError when the broker cannot be reached, ConfigurationError when it refuses what the settings say,
-    or when an existing topic has another partition count (conversations would lose their order: that is an operator's
-    decision, never ours).
+    Raises UnavailableError when the broker cannot be reached, a RefusedError when it does not let us in, and
+    ConfigurationError when it refuses what the settings say, or when an existing topic has another partition count
+    (conversations would lose their order: that is an operator's decision, never ours).
     """
-    try:
-        admin = KafkaAdminClient(bootstrap_servers=settings.brokers.split(","), bootstrap_timeout_ms=CONNECT_MS)
-    except KafkaError as error:
-        raise UnavailableError(f"no broker answers at {settings.brokers}: {type(error).__name__}") from None
-    try:
+    with admin_client(settings, "making the topics") as admin:
         specifications = wanted(settings)
         there = set(admin.list_topics())
         _check_counts(admin, settings, there & specifications.keys())
         return _create(admin, settings, {name: specifications[name] for name in specifications.keys() - there})
-    except KafkaError as error:
-        raise UnavailableError(f"{settings.brokers} did not make the topics: {type(error).__name__}") from None
-    finally:
-        admin.close()
+
+
+@contextlib.contextmanager
+def admin_client(settings: KafkaSettings, doing: str) -> Iterator[Any]:
+    """An admin client while the block runs. Raises UnavailableError, a RefusedError where the brokers refuse us."""
+    with answers_of(settings, doing), contextlib.closing(KafkaAdminClient(**kafka_python_options(settings))) as admin:
+        yield admin
 
 
 def _check_counts(admin: Any, settings: KafkaSettings, names: set[str]) -> None:
@@ -86,6 +96,8 @@ def _create(admin: Any, settings: KafkaSettings, missing: Configurations) -> lis
                 f"the broker cannot keep {settings.replication} copies of a topic: set MULTIMOOD_KAFKA_REPLICATION to "
                 "at most the number of brokers"
             )
+        if issubclass(error, NotAuthorised):
+            raise explained(error(topic["name"]), settings, "making the topics")
         if error is NoError:
             created.append(topic["name"])
         elif error is not TopicAlreadyExistsError:  # which another replica of ours made at the same moment

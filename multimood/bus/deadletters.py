@@ -1,19 +1,19 @@
 """The dead-letter topics on the broker, by kafka-python (a synchronous edge tool): looked into, replayed, dropped."""
 
-import contextlib
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final, Self
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
 
+from multimood.bus.asking import answers_of
+from multimood.bus.connection import kafka_python_options
 from multimood.bus.letters import DROPPED, RECEIPT, Letter, Letters, Place, receipt_of, replay_of, sort_letters
-from multimood.errors import ConfigurationError, NotFoundError, UnavailableError
+from multimood.errors import ConfigurationError, NotFoundError
 from multimood.settings import KafkaSettings
 from multimood.topics import DEAD_LETTER_ROOM, TOPICS, Topic
 
 ANSWER_S: Final = 10.0
-CONNECT_S: Final = 5.0
 SUFFIX: Final = ".dlq"
 
 
@@ -32,10 +32,10 @@ class DeadLetters:
     def __enter__(self) -> Self:
         with self._answers():
             self._consumer = KafkaConsumer(
-                bootstrap_servers=self._settings.brokers.split(","),
+                **kafka_python_options(self._settings),
+                client_rack=self._settings.client_rack,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
-                bootstrap_timeout_ms=int(CONNECT_S * 1000),
             )
         return self
 
@@ -97,8 +97,7 @@ class DeadLetters:
     def _connected(self) -> Any:
         if self._producer is None:
             self._producer = KafkaProducer(
-                bootstrap_servers=self._settings.brokers.split(","),
-                bootstrap_timeout_ms=int(CONNECT_S * 1000),
+                **kafka_python_options(self._settings),
                 acks="all",
                 max_request_size=self._settings.max_message_bytes + 2 * DEAD_LETTER_ROOM,
             )
@@ -125,9 +124,5 @@ class DeadLetters:
                     yield record
             position = consumer.position(tp)
 
-    @contextlib.contextmanager
-    def _answers(self) -> Iterator[None]:
-        try:
-            yield
-        except KafkaError as error:
-            raise UnavailableError(f"no answer from {self._settings.brokers}: {type(error).__name__}") from None
+    def _answers(self) -> AbstractContextManager[None]:
+        return answers_of(self._settings, "dead letters")

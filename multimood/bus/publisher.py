@@ -6,6 +6,7 @@ from aiokafka.errors import KafkaError
 from google.protobuf.message import Message
 
 from multimood.bus.envelope import Output, encode_headers, output
+from multimood.bus.probe import why
 from multimood.bus.sender import Sender
 from multimood.errors import UnavailableError
 from multimood.settings import KafkaSettings
@@ -27,7 +28,7 @@ class Publisher:
         try:
             await self._sender.start()
         except (KafkaError, OSError) as error:
-            raise UnavailableError(f"no broker answers at {self._settings.brokers}: {type(error).__name__}") from None
+            raise await why(error, self._settings, "connecting") from None
 
     async def stop(self) -> None:
         """Send what is buffered and disconnect."""
@@ -36,6 +37,11 @@ class Publisher:
     async def reachable(self) -> bool:
         """Ask whether the broker answers now; in a few seconds at most, and never raises."""
         return await self._sender.reachable()
+
+    @property
+    def refused(self) -> bool:
+        """Whether the brokers did not let us write, lately."""
+        return bool(self._sender.refusals)
 
     async def publish(self, topic: Topic, message: Message, event_id: str | None = None) -> None:
         """Publish one event.

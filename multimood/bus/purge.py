@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Self
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
 
 from multimood import topics
+from multimood.access import READERS
+from multimood.bus.asking import answers_of
+from multimood.bus.connection import kafka_python_options
 from multimood.bus.envelope import encode_headers, output
 from multimood.bus.filler import HEADERS, KEY, is_filler
 from multimood.bus.letters import sort_letters
@@ -23,9 +25,8 @@ from multimood.bus.traces import NAMING, IsTheirs, Traces, message_of
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import UnavailableError
 from multimood.settings import KafkaSettings
-from multimood.topics import DEAD_LETTER_ROOM, READERS, TOPICS
+from multimood.topics import DEAD_LETTER_ROOM, TOPICS
 
-CONNECT_MS: Final = 5_000
 ANSWER_S: Final = 15.0
 PAUSE_S: Final = 0.5
 SILENCE_S: Final = 30.0
@@ -45,11 +46,12 @@ class BrokerPurge:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        brokers = {"bootstrap_servers": self._settings.brokers.split(","), "bootstrap_timeout_ms": CONNECT_MS}
+        brokers = kafka_python_options(self._settings)
         with self._answers():
             self._admin = self._closed(KafkaAdminClient(**brokers))
             self.settings = TopicSettings(self._admin, self._settings)
-            self._consumer = self._closed(KafkaConsumer(**brokers, enable_auto_commit=False))
+            rack = self._settings.client_rack
+            self._consumer = self._closed(KafkaConsumer(**brokers, client_rack=rack, enable_auto_commit=False))
             self._producer = self._closed(
                 KafkaProducer(
                     **brokers, acks="all", max_request_size=self._settings.max_message_bytes + 2 * DEAD_LETTER_ROOM
@@ -215,9 +217,5 @@ class BrokerPurge:
             if time.monotonic() - heard > SILENCE_S:
                 raise UnavailableError(f"{self._settings.brokers} gave nothing of {place.topic} for {SILENCE_S:g} s")
 
-    @contextlib.contextmanager
-    def _answers(self) -> Iterator[None]:
-        try:
-            yield
-        except KafkaError as error:
-            raise UnavailableError(f"no answer from {self._settings.brokers}: {type(error).__name__}") from None
+    def _answers(self) -> contextlib.AbstractContextManager[None]:
+        return answers_of(self._settings, "erasing")

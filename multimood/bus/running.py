@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings
 from multimood import telemetry
 from multimood.bus.worker import Worker, WorkerSettings, end_within
 from multimood.errors import MultimoodError
-from multimood.settings import HealthSettings, KafkaSettings, TelemetrySettings, describe
+from multimood.settings import HealthSettings, KafkaSettings, TelemetrySettings, describe, faults_of
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +55,7 @@ def run_worker(
         logger.critical("cannot start", extra={"code": error.code, "reason": str(error)})
         code = 2
     except ValidationError as error:
-        faults = {"_".join(map(str, fault["loc"])): fault["msg"] for fault in error.errors(include_input=False)}
-        logger.critical("a setting cannot work", extra={"settings": error.title, "faults": faults})
+        logger.critical("a setting cannot work", extra={"settings": error.title, "faults": faults_of(error)})
         code = 2
     sys.exit(code)
 

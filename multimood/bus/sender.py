@@ -23,9 +23,12 @@ from aiokafka.errors import (
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from multimood.bus.batches import Failures, send_batches
+from multimood.bus.connection import aiokafka_options, renew_password
 from multimood.bus.outbox import Record
+from multimood.bus.probe import Diagnosis
 from multimood.bus.producer import Producer
-from multimood.errors import UnsendableError
+from multimood.bus.refusals import Refusals
+from multimood.errors import RefusedError, UnsendableError
 from multimood.settings import KafkaSettings
 
 logger = logging.getLogger(__name__)
@@ -54,11 +57,14 @@ class Sender:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
+        self._diagnosis = Diagnosis(settings)
         self._producer: Producer | None = None
         self._connecting = asyncio.Lock()
         self._refused = asyncio.Lock()
         """One refused record at a time is sent again, by a producer of its own."""
         self._dropped: set[asyncio.Task[None]] = set()
+        self.refusals = Refusals()
+        """Topics that the brokers do not let us write. What is for them waits."""
 
     async def start(self) -> None:
         """Connect. Raises KafkaError when the broker cannot be reached."""
@@ -71,7 +77,7 @@ class Sender:
 
     async def reachable(self) -> bool:
         """Ask whether the broker answers now; in a few seconds at most, and never raises."""
-        return self._producer is not None and await answers(self._producer.client)
+        return self._producer is not None and await answers(self._producer.client, self._settings)
 
     async def send(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, *, limit: int,
@@ -101,10 +107,11 @@ class Sender:
             except (KafkaError, OSError) as error:
                 if _costs_trust(error):
                     self._drop(producer)
-                logger.warning("sending waits for the broker", extra={"topic": topic, "cause": type(error).__name__})
+                await self._tell(topic, error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
             else:
+                self.refusals.note(topic, None)
                 return
 
     async def send_all(self, records: Sequence[Record]) -> Sequence[BaseException | None]:
@@ -137,6 +144,14 @@ class Sender:
             outcomes[number] = outcome
         return outcomes
 
+    async def _tell(self, topic: str, error: Exception) -> None:
+        """Log why a record waits."""
+        found = await self._diagnosis.why(error, "writing", topic if "Topic" in type(error).__name__ else "")
+        self.refusals.note(topic, found)
+        level = logging.ERROR if isinstance(found, RefusedError) else logging.WARNING
+        extra = {"topic": topic, "cause": type(error).__name__, "code": found.code, "reason": str(found)}
+        logger.log(level, "sending waits for the broker", extra=extra)
+
     async def _send_again(self, one: Record) -> None:
         await self.send(one.topic, one.key, one.value, one.headers, limit=one.limit, partition=one.partition)
 
@@ -158,7 +173,7 @@ class Sender:
 
     async def _start_one(self, batch_bytes: int) -> Producer:
         producer = Producer(
-            bootstrap_servers=self._settings.brokers,
+            **aiokafka_options(self._settings),
             acks="all",
             enable_idempotence=True,
             max_batch_size=batch_bytes,
@@ -186,8 +201,9 @@ def _check_size(topic: str, key: bytes | None, value: bytes | None, headers: Hea
         raise UnsendableError(f"a record for {topic} has {size} bytes; at most {limit} are accepted")
 
 
-async def answers(client: Any) -> bool:
+async def answers(client: Any, settings: KafkaSettings) -> bool:
     """Ask a client's brokers for their metadata; no answer within seconds is a no."""
+    renew_password(client, settings)
     with contextlib.suppress(TimeoutError, KafkaError, OSError):
         return bool(await asyncio.wait_for(client.force_metadata_update(), ANSWER_S))
     return False

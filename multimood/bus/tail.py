@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.client import CoordinationType
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError
+from aiokafka.protocol.metadata import MetadataRequest
 from google.protobuf.message import Message
 
+from multimood.bus.connection import aiokafka_options
 from multimood.bus.envelope import decode, header
 from multimood.bus.letters import is_receipt
+from multimood.bus.probe import why
+from multimood.bus.refusals import Refusals, explained
 from multimood.bus.sender import answers
 from multimood.clock import now_us
 from multimood.errors import InvalidEventError, UnavailableError
@@ -29,7 +35,8 @@ MOST: Final = 50_000
 
 def _consumer(settings: KafkaSettings, fetch_wait_ms: int = 200) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
-        bootstrap_servers=settings.brokers,
+        **aiokafka_options(settings),
+        client_rack=settings.client_rack or None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=fetch_wait_ms,
@@ -63,13 +70,39 @@ class PartitionTail:
 
     async def reachable(self) -> bool:
         """Ask whether the broker answers now; in a few seconds at most, and never raises."""
-        return self._reader is not None and await answers(self._reader._client)  # noqa: SLF001
+        return self._reader is not None and await answers(self._reader._client, self._settings)  # noqa: SLF001
 
     async def partitions(self, topics: Iterable[Topic]) -> dict[str, int]:
-        """Count the partitions by topic; 0 for one that is not on the broker."""
+        """Count the partitions by topic; 0 for one that is not on the broker.
+
+        Raises TopicAuthorizationFailedError with the names of those that we may not know of.
+        """
         assert self._reader is not None, "start() first"
         cluster = await self._reader._client.fetch_all_metadata()  # noqa: SLF001
-        return {topic.name: len(cluster.partitions_for_topic(topic.name) or ()) for topic in topics}
+        counts = {topic.name: len(cluster.partitions_for_topic(topic.name) or ()) for topic in topics}
+        await self.check_known([name for name, count in counts.items() if not count])
+        return counts
+
+    async def check_known(self, names: Iterable[str]) -> None:
+        """Raise TopicAuthorizationFailedError with the names of those that we may not know of.
+
+        Asked for all topics, brokers leave those out, as if they were not there.
+        """
+        assert self._reader is not None, "start() first"
+        client, cluster = self._reader._client, ClusterMetadata()  # noqa: SLF001
+        if asked := list(names):
+            request = MetadataRequest(asked, allow_auto_topic_creation=False)
+            cluster.update_metadata(await client.send(client.get_random_node(), request))
+        if cluster.unauthorized_topics:
+            raise TopicAuthorizationFailedError(cluster.unauthorized_topics)
+
+    async def may_join(self, group: str) -> None:
+        """Raises GroupAuthorizationFailedError when we may not even know of a consumer group."""
+        assert self._reader is not None, "start() first"
+        try:
+            await self._reader._client.coordinator_lookup(CoordinationType.GROUP, group)  # noqa: SLF001
+        except GroupAuthorizationFailedError:
+            raise GroupAuthorizationFailedError(group) from None
 
     async def missing(self, topics: Iterable[Topic]) -> list[str]:
         """Name those that are not on the broker."""
@@ -150,6 +183,8 @@ class Follower:
         self._since_s = since_s
         self._reader: AIOKafkaConsumer | None = None
         self._ends: dict[TopicPartition, int] = {}
+        self.refusals = Refusals()
+        """That the brokers do not let us read: what comes meanwhile is read afterwards."""
         self.caught_up = asyncio.Event()
         """Set once everything that existed at the start was read."""
 
@@ -163,9 +198,7 @@ class Follower:
             await self._reader.stop()
             if not isinstance(error, KafkaError):
                 raise
-            raise UnavailableError(
-                f"cannot follow topics on {self._settings.brokers}: {type(error).__name__}"
-            ) from None
+            raise await why(error, self._settings, "following topics") from None
 
     async def _seek(self, reader: AIOKafkaConsumer) -> None:
         tps = []
@@ -198,7 +231,9 @@ class Follower:
             try:
                 batches = await self._reader.getmany(timeout_ms=1000)
             except KafkaError as error:
-                logger.warning("following paused", extra={"cause": type(error).__name__})
+                found = explained(error, self._settings, "reading")
+                self.refusals.note("reading", found)
+                logger.warning("following paused", extra={"code": found.code, "reason": str(found)})
                 await asyncio.sleep(1)
                 continue
             for records in batches.values():

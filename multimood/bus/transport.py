@@ -23,13 +23,17 @@ from typing import Any, Final
 
 import faust
 import mode
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.utils.futures import maybe_async
 
 from multimood.bus.acks import Limits, OffsetTracker
+from multimood.bus.connection import renew_password
+from multimood.bus.refusals import Refusals, explained
+from multimood.errors import RefusedError, UnavailableError
+from multimood.settings import KafkaSettings
 
 logger = logging.getLogger(__name__)
 
@@ -91,8 +95,15 @@ class _Client(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust has no setting for it
+        # Faust has no settings for these.
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
+        consumer._client_rack = transport.rack or None  # noqa: SLF001
         return consumer
+
+    def check(self) -> None:
+        """See `BatchConsumer.check`."""
+        if self._consumer is not None and self._consumer._coordinator is not None:  # noqa: SLF001
+            self._consumer._coordinator.check_errors()  # noqa: SLF001
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit; a broker that cannot take it now is asked again at the next interval instead of ending the worker."""
@@ -107,7 +118,7 @@ class _Client(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         try:
             await asyncio.wait_for(consumer.commit(current), COMMIT_S)
         except (TimeoutError, KafkaError) as error:
-            logger.warning("offsets were not committed and will be again", extra={"cause": type(error).__name__})
+            self.consumer.tell("offsets were not committed and will be again", error, "committing")
             return False
         return True
 
@@ -120,6 +131,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     """Of the processor; `_limits` are those of each partition of this assignment."""
     _limits = Limits()
     on_failure: Callable[[BaseException], None]
+    explain: Callable[[BaseException, str], UnavailableError]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -129,6 +141,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """The group has given us an assignment, if only an empty one, and not taken it back."""
         self.beat = time.monotonic()
         """When records were last looked for."""
+        self.refusals = Refusals()
+        """That the brokers do not let us read, or commit: it is tried again and again."""
         self._trackers: dict[TP, OffsetTracker] = {}
         self._expected: dict[TP, int] = {}
         self._fetched: dict[TP, deque[Any]] = {}
@@ -142,6 +156,16 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Records delivered and not yet done, over all partitions."""
         return sum(tracker.held for tracker in self._trackers.values())
 
+    def check(self) -> None:
+        """Raise the KafkaError that keeps us out of our group, if one does: fetches go on without a membership."""
+        self._thread.check()
+
+    def renew_password(self) -> None:
+        """Let new connections use the password that its file holds now."""
+        consumer = self._thread._consumer  # noqa: SLF001
+        if consumer is not None:
+            renew_password(consumer._client, self.transport.settings)  # noqa: SLF001
+
     def heads(self) -> dict[TP, int]:
         """The lowest offset that is not done, of every partition that has one."""
         return {tp: tracker.head for tp, tracker in self._trackers.items() if tracker.head is not None}
@@ -150,6 +174,13 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Where reading of this partition began in this assignment, or what was committed since; None: nothing yet."""
         offset: int | None = self._committed_offset[tp]
         return offset
+
+    def tell(self, what: str, error: BaseException, doing: str) -> None:
+        """Log what the brokers did not do; keep it, if they refuse to."""
+        found = self.explain(error, doing)
+        self.refusals.note(doing, found)
+        level = logging.ERROR if isinstance(found, RefusedError) else logging.WARNING
+        logger.log(level, what, extra={"cause": type(error).__name__, "code": found.code, "reason": str(found)})
 
     # --- assignment ------------------------------------------------------------------------------------------------
 
@@ -202,9 +233,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         sought = await self._seek_dropped()
         active = self._get_active_partitions() - self._fetched.keys()
         pause = POLL_FULL_S if self._fetched else POLL_S
-        epoch, found = self.epoch, {}
+        epoch = self.epoch
+        found: Mapping[TP, Sequence[Any]] = {}
         if active:
-            found = await self._getmany(active_partitions=active, timeout=pause)
+            found = await self._fetch(active, pause)
         else:
             await self.sleep(pause)
         for tp, records in found.items():
@@ -212,6 +244,16 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if epoch == self.epoch:
             self._dropped |= sought - found.keys()  # nothing came: whether something was lost shows the next time
         await self._deliver()
+
+    async def _fetch(self, active: set[TP], within_s: float) -> Mapping[TP, Sequence[Any]]:
+        try:
+            found: Mapping[TP, Sequence[Any]] = await self._getmany(active_partitions=active, timeout=within_s)
+        except TopicAuthorizationFailedError as error:
+            # The client fetches it again, from where it was, and nothing of the other topics is lost.
+            self.tell("reading waits for leave", error, "reading")
+            await self.sleep(POLL_S)
+            return {}
+        return found
 
     async def _accept(self, tp: TP, records: Sequence[Any], *, after_seek: bool) -> None:
         """Take fetched records, unless they do not follow on or the flow stopped: then they are fetched again."""
@@ -302,9 +344,18 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
     Consumer = BatchConsumer
 
     def __init__(
-        self, url: Any, app: faust.App, inbox: Any, limits: Limits, on_failure: Callable[[BaseException], None]
+        self,
+        url: Any,
+        app: faust.App,
+        inbox: Any,
+        limits: Limits,
+        on_failure: Callable[[BaseException], None],
+        *,
+        settings: KafkaSettings,
     ) -> None:
         super().__init__(url, app)
+        self.rack = settings.client_rack
+        self.settings = settings
         self._inbox = inbox
         self._limits = limits
         self._on_failure = on_failure
@@ -315,4 +366,5 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]
         consumer.inbox = self._inbox
         consumer.limits = self._limits
         consumer.on_failure = self._on_failure
+        consumer.explain = lambda error, doing: explained(error, self.settings, doing)
         return consumer

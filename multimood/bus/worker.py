@@ -19,17 +19,21 @@ from faust.assignor.partition_assignor import PartitionAssignor
 from faust.types import TP
 
 from multimood import telemetry
+from multimood.access import ACCESS
 from multimood.bus.acks import Limits
+from multimood.bus.connection import faust_credentials
 from multimood.bus.delivery import Bus, Delivery, Processor
 from multimood.bus.envelope import decode
 from multimood.bus.filler import is_filler
 from multimood.bus.outbox import Outbox
+from multimood.bus.probe import Diagnosis
+from multimood.bus.refusals import Refusals, explained
 from multimood.bus.retry import code_of
 from multimood.bus.sender import Sender
 from multimood.bus.tail import PartitionTail
 from multimood.bus.transport import Batch, BatchConsumer, BatchTransport
 from multimood.clock import now_us
-from multimood.errors import ConfigurationError, InvalidEventError
+from multimood.errors import ConfigurationError, InvalidEventError, RefusedError
 from multimood.health import HealthServer
 from multimood.settings import HealthSettings, KafkaSettings, TelemetrySettings
 from multimood.topics import Topic
@@ -108,14 +112,18 @@ class Worker:
         """Partition numbers of this assignment that were not."""
         self._taking_over: asyncio.Task[None] | None = None
         self._heads: dict[TP, tuple[int, float]] = {}
+        self._group = f"{self.settings.kafka.group_prefix}.{service}"
+        self._refusals = Refusals()
+        self._diagnosis = Diagnosis(self.settings.kafka)
         self._app = self._faust()
         self.health = HealthServer(self.settings.health, ready=self._ready, alive=self._alive)
 
     def _faust(self) -> faust.App:
         kafka = self.settings.kafka
         app = faust.App(
-            f"{kafka.group_prefix}.{self.service}",
+            self._group,
             broker=";".join(f"kafka://{broker.strip()}" for broker in kafka.brokers.split(",")),
+            broker_credentials=faust_credentials(kafka),
             store="memory://",
             datadir=str(Path(tempfile.gettempdir()) / "multimood-faust"),
             web_enabled=False,
@@ -126,6 +134,7 @@ class Worker:
             broker_commit_interval=0.2,
             broker_session_timeout=kafka.session_timeout_s,
             broker_heartbeat_interval=kafka.session_timeout_s / 5,
+            broker_request_timeout=kafka.request_timeout_s,
             broker_rebalance_timeout=max(30.0, kafka.session_timeout_s),
             broker_max_poll_records=2_000,
             # What makes Faust use its assignor, the one that keeps a partition number of all topics together, even
@@ -135,7 +144,7 @@ class Worker:
         app.assignor = PartitionAssignor(app, replicas=0)
         self._inbox = app.channel(maxsize=INBOX_BATCHES)
         limits = getattr(self.processor, "limits", Limits())
-        app.transport = BatchTransport(app.conf.broker_consumer, app, self._inbox, limits, self._crash)
+        app.transport = BatchTransport(app.conf.broker_consumer, app, self._inbox, limits, self._crash, settings=kafka)
         app.producer_transport = app.transport
         for topic in self.inputs:
             app.topics.add(app.topic(topic.name, key_serializer="raw", value_serializer="raw"))
@@ -170,6 +179,11 @@ class Worker:
         if isinstance(error, ConfigurationError):
             logger.critical("this worker cannot work as it is set up", extra={"code": error.code, "reason": str(error)})
             self._code = 2
+        elif isinstance(refusal := explained(error, self.settings.kafka), RefusedError):
+            # Begun again, it waits for leave. Here what it had in work would wait, and its group is gone.
+            extra = {"code": refusal.code, "reason": str(refusal)}
+            logger.critical("the brokers refuse this worker; ending, to begin again", extra=extra)
+            self._code = 1
         else:
             logger.critical("this worker cannot go on; ending so that its partitions move", exc_info=error)
             self._code = 1
@@ -209,13 +223,13 @@ class Worker:
                 missing = await self._tail.missing((*self.inputs, *(topic for topic, _ in self.processor.recovers)))
                 if not missing:
                     await self._check_counts()
+                    await self._check_leave()
                     await self._sender.start()
+                    self._refusals.note("connecting", None)
                     return
                 logger.warning("waiting for topics: run `multimood topics apply`", extra={"missing": missing})
             except (KafkaError, OSError) as error:
-                logger.warning(
-                    "waiting for the broker", extra={"brokers": self.settings.kafka.brokers, "cause": code_of(error)}
-                )
+                await self._tell("waiting for the broker", error, "connecting")
             await self._tail.stop()
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
@@ -225,10 +239,37 @@ class Worker:
         if len(set(counts.values())) > 1:  # the records of one conversation would not meet
             raise ConfigurationError(f"topics must have equal partition counts, these have not: {counts}")
 
+    async def _check_leave(self) -> None:
+        """Before the first record comes: whether we may do what the service will do, as far as asking shows it."""
+        await self._tail.may_join(self._group)
+        access = ACCESS.get(self.service)
+        if access is not None:
+            await self._tail.check_known(access.written)
+
+    async def _tell(self, what: str, error: Exception, doing: str) -> None:
+        """Log what does not come about, and why; being refused makes us unready."""
+        found = await self._diagnosis.why(error, doing)
+        self._refusals.note(doing, found)
+        extra = {"brokers": self.settings.kafka.brokers, "cause": code_of(error), "code": found.code}
+        level = logging.ERROR if isinstance(found, RefusedError) else logging.WARNING
+        logger.log(level, what, extra={**extra, "reason": str(found)})
+
+    @property
+    def _is_refused(self) -> bool:
+        consumer = self._app._consumer  # noqa: SLF001
+        return bool(self._refusals or self._sender.refusals or (consumer is not None and consumer.refusals))
+
     async def _watch(self) -> None:
-        while not self._app.crashed:  # noqa: ASYNC110 - Faust sets a flag and tells nobody
-            await asyncio.sleep(PAUSE_S)
-        self._crash(self._app.crash_reason)
+        """Faust sets a flag and tells nobody; of its group's errors it does not know."""
+        try:
+            while not self._app.crashed:
+                await asyncio.sleep(PAUSE_S)
+                if self._app._consumer is not None:  # noqa: SLF001
+                    self._app._consumer.check()  # noqa: SLF001
+        except KafkaError as error:
+            self._crash(error)
+        else:
+            self._crash(self._app.crash_reason)
 
     async def _shut_down(self) -> None:
         self._draining = True
@@ -301,15 +342,17 @@ class Worker:
     async def _recover(self, epoch: int, partition: int) -> None:
         """Before the first record of a partition: learn what was published for it by whoever had it before us."""
         consumer: BatchConsumer = self._app.consumer
-        mark = (epoch, partition)
+        mark, pause = (epoch, partition), PAUSE_S
         async with self._reading_back:
             while mark not in self._recovered and epoch == consumer.epoch and not self._stopping:
                 try:
                     await self._read_back(partition)
                 except (KafkaError, OSError) as error:
-                    logger.warning("reading back waits for the broker", extra={"cause": code_of(error)})
-                    await asyncio.sleep(PAUSE_S)
+                    await self._tell("reading back waits for the broker", error, "reading back")
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE_S)
                 else:
+                    self._refusals.note("reading back", None)
                     self._recovered = {done for done in self._recovered if done[0] == epoch} | {mark}
                     if epoch == consumer.epoch:
                         self._owed.discard(partition)
@@ -344,10 +387,13 @@ class Worker:
 
     async def _ready(self) -> Mapping[str, bool]:
         consumer = self._app._consumer  # noqa: SLF001
+        if consumer is not None:
+            consumer.renew_password()
         checks = {
             "broker": await self._tail.reachable(),
             "consuming": consumer is not None and consumer.joined and bool(consumer.flow_active),
             "taken_over": not self._owed,
+            "authorised": not self._is_refused,
             "not_draining": not self._draining,
         }
         if self._fits is not None:
@@ -362,9 +408,9 @@ class Worker:
     async def _alive(self) -> Mapping[str, bool]:
         """Alive: not crashed, and what was delivered gets done (a stall restarts us; the records are read again).
 
-        Without a broker nothing can get done, and a restart would not help.
+        Without a broker, or its leave, nothing can get done, and a restart would not help.
         """
-        stalled = self._stalled() and await self._tail.reachable()
+        stalled = self._stalled() and not self._is_refused and await self._tail.reachable()
         return {"not_crashed": not self._failed.is_set(), "progressing": not stalled}
 
     def _stalled(self) -> bool:

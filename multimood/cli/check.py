@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from multimood.cli.brokers import kafka_of
 from multimood.errors import MultimoodError
 from multimood.local.endpoints import Endpoints
 from multimood.settings import KafkaSettings, StoreSettings
@@ -66,9 +67,9 @@ def check(
 
 def _where(data: Path) -> tuple[KafkaSettings, StoreSettings]:
     if "MULTIMOOD_KAFKA_BROKERS" in os.environ:
-        return KafkaSettings(), StoreSettings()
+        return kafka_of(), StoreSettings()
     endpoints = Endpoints.of(data)
-    return KafkaSettings(brokers=endpoints.kafka_brokers), endpoints.s3
+    return endpoints.kafka, endpoints.s3
 
 
 def show(summary: "Summary", console: Console) -> None:

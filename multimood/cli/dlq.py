@@ -15,8 +15,8 @@ from rich.table import Table
 
 from multimood.bus.deadletters import SUFFIX, DeadLetters
 from multimood.bus.letters import Letter
+from multimood.cli.brokers import kafka_of
 from multimood.errors import ConfigurationError, MultimoodError, UnavailableError
-from multimood.settings import KafkaSettings
 from multimood.topics import BY_NAME
 
 app = typer.Typer(no_args_is_help=True)
@@ -136,7 +136,7 @@ def _replayed(dead: DeadLetters, letter: Letter) -> bool:
 @contextmanager
 def _opened() -> Iterator[DeadLetters]:
     try:
-        with DeadLetters(KafkaSettings()) as dead:
+        with DeadLetters(kafka_of()) as dead:
             yield dead
     except MultimoodError as error:
         typer.echo(f"error: {error}", err=True)

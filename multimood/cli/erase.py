@@ -5,6 +5,7 @@ import getpass
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from multimood.cli.brokers import kafka_of
 from multimood.cli.logplace import DATA, fail, store_of
 from multimood.errors import MultimoodError
 from multimood.local.endpoints import Endpoints
@@ -21,9 +23,12 @@ from multimood.settings import KafkaSettings, PrivacySettings, PseudonymSettings
 
 if TYPE_CHECKING:
     from multimood.erasure.erase import Systems
+    from multimood.erasure.media import Swept
     from multimood.erasure.places import Report
 
 WAIT_S: Final = 60.0
+SWEEP_S: Final = 300.0
+"""For each call of the sweep; nobody waits for it."""
 
 
 def erase(  # noqa: PLR0917 - each is an option
@@ -41,7 +46,10 @@ def erase(  # noqa: PLR0917 - each is an option
     ] = WAIT_S,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is, and change nothing.")] = False,
     expired: Annotated[
-        bool, typer.Option("--expired", help="No person: remove the media whose retention class says they are over.")
+        bool,
+        typer.Option(
+            "--expired", help="No person: remove the media whose retention class says they are over. Once a day."
+        ),
     ] = False,
     as_json: Annotated[
         Path | None, typer.Option("--json", help="Write the report into this file, too; -: print it.")
@@ -54,8 +62,10 @@ def erase(  # noqa: PLR0917 - each is an option
     are purged, once every service has read them. Takes a minute, since services may hold a key for 30 seconds.
 
     Exit code 0: all of it is gone. 1: a place could not be reached, or something is left, as the report says: run it
-    again, it does what is still to be done. Works on MULTIMOOD_S3_ENDPOINT and MULTIMOOD_KAFKA_BROKERS with
-    MULTIMOOD_PSEUDONYM_KEY as the services have it, else on the local system. What people said is never printed.
+    again, it does what is still to be done. With --expired the same codes, no person, and no services to wait for;
+    --json says how many media were over, how many are removed, and what was wrong. Works on MULTIMOOD_S3_ENDPOINT and
+    MULTIMOOD_KAFKA_BROKERS with MULTIMOOD_PSEUDONYM_KEY as the services have it, else on the local system. What people
+    said is never printed.
     """
     is_local = "MULTIMOOD_S3_ENDPOINT" not in os.environ
     if not expired and (not tenant or bool(subject) == bool(conversation)):
@@ -64,9 +74,11 @@ def erase(  # noqa: PLR0917 - each is an option
     try:
         s3 = store_of(data)
         if expired:
-            _sweep(s3, PrivacySettings(), tenant, dry_run=dry_run)
+            swept = _swept(s3, PrivacySettings(), tenant, dry_run=dry_run)
+            _tell(swept, as_json)
+            finished = not swept.fault
         else:
-            kafka = _local_kafka(data) if is_local else KafkaSettings()
+            kafka = Endpoints.of(data).kafka if is_local else kafka_of()
             whose = (tenant, subject, conversation)
             report = _erased(whose, _systems(kafka, s3, exports or ()), by or getpass.getuser(), wait, dry_run=dry_run)
             _show(report, as_json)
@@ -76,10 +88,6 @@ def erase(  # noqa: PLR0917 - each is an option
     except MultimoodError as error:
         fail(error)
     raise typer.Exit(0 if finished else 1)
-
-
-def _local_kafka(data: Path) -> KafkaSettings:
-    return KafkaSettings().model_copy(update={"brokers": Endpoints.of(data).kafka_brokers})
 
 
 def _systems(kafka: KafkaSettings, s3: StoreSettings, exports: Sequence[Path]) -> "Systems":
@@ -120,17 +128,27 @@ def _counts(counts: dict[str, int]) -> str:
     return "\n".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
 
 
-def _sweep(s3: StoreSettings, privacy: PrivacySettings, tenant: str, *, dry_run: bool) -> None:
-    from multimood.erasure.media import expired, remove  # noqa: PLC0415
+def _swept(s3: StoreSettings, privacy: PrivacySettings, tenant: str, *, dry_run: bool) -> "Swept":
+    from multimood.erasure.media import sweep  # noqa: PLC0415
     from multimood.store import Store  # noqa: PLC0415
 
-    async def sweep() -> int:
-        store = Store(s3, deadline_s=300)
+    async def swept() -> "Swept":
+        store = Store(s3, deadline_s=SWEEP_S)
         try:
-            names = await expired(store, privacy.retention, tenant=tenant)
-            return len(names) if dry_run else await remove(store, names)
+            return await sweep(store, privacy.retention, tenant=tenant, dry_run=dry_run)
         finally:
             await store.close()
 
-    count = asyncio.run(sweep())
-    typer.echo(f"{count} media are over" if dry_run else f"{count} media removed")
+    return asyncio.run(swept())
+
+
+def _tell(swept: "Swept", as_json: Path | None) -> None:
+    text = json.dumps(asdict(swept))
+    if as_json is not None and str(as_json) == "-":
+        typer.echo(text)
+        return
+    if as_json is not None:
+        as_json.write_text(text)
+    typer.echo(f"{swept.over} media are over" if swept.dry_run else f"{swept.removed} media removed")
+    if swept.fault:
+        typer.secho(f"error: {swept.fault}: run it again", fg="red", err=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +15,14 @@ from rich.table import Table
 
 from multimood import topics
 from multimood.bus.envelope import decode, output
+from multimood.bus.probe import why
 from multimood.bus.publisher import Publisher
 from multimood.bus.tail import PartitionTail
 from multimood.cli.account import level_label
+from multimood.cli.brokers import kafka_of
 from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import ConfigurationError, InvalidEventError, MultimoodError, NotFoundError, UnavailableError
-from multimood.local.endpoints import Endpoints
 from multimood.safety import Handover, Handovers
 from multimood.settings import KafkaSettings
 
@@ -120,20 +120,20 @@ async def open_escalations(kafka: KafkaSettings) -> Sequence[Handover]:
                     assert isinstance(event.message, (pb.Acknowledgement, pb.Escalation))
                     handovers.see(event.message)
     except (KafkaError, OSError) as error:
-        raise UnavailableError(f"the topics on {kafka.brokers} cannot be read: {type(error).__name__}") from None
+        raise await why(error, kafka, "reading the topics") from None
     finally:
         await tail.stop()
     return handovers.open(now_us())
 
 
 async def _open(data: Path) -> Sequence[Handover]:
-    return await open_escalations(_where(data))
+    return await open_escalations(kafka_of(data))
 
 
 async def _acknowledge(data: Path, identity: str, by: str, note: str) -> Handover:
     if not by or len(by) > MOST_BY or not by.isprintable():
         raise ConfigurationError(f"--by has {len(by)} characters: say who takes over, in 1 to {MOST_BY} printable ones")
-    kafka = _where(data)
+    kafka = kafka_of(data)
     one = next((one for one in await open_escalations(kafka) if one.id == identity), None)
     if one is None:
         raise NotFoundError(f"no open escalation has the id {identity!r}: `multimood escalations` lists them")
@@ -147,12 +147,6 @@ async def _acknowledge(data: Path, identity: str, by: str, note: str) -> Handove
     finally:
         await publisher.stop()
     return one
-
-
-def _where(data: Path) -> KafkaSettings:
-    if "MULTIMOOD_KAFKA_BROKERS" in os.environ:
-        return KafkaSettings()
-    return KafkaSettings(brokers=Endpoints.of(data).kafka_brokers)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

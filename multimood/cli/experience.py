@@ -5,8 +5,8 @@ What people said is shown only on request.
 
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
@@ -34,17 +34,20 @@ from multimood.cli.logplace import (
     open_log,
     waiting_of,
 )
+from multimood.cli.lookahead import LOOKAHEAD, TritonOption, looked_ahead
 from multimood.errors import NotFoundError
 
 if TYPE_CHECKING:
     from multimood.experience import Pseudonyms
     from multimood.experience.check import Report
     from multimood.experience.exports import Kind
-    from multimood.experience.exports.wishes import Target
+    from multimood.experience.exports.wishes import PairSource, Target
+    from multimood.experience.schema import Row
 
 NO_DAY: Final = "no day"
 KINDS: Final = ("trl-dpo", "trl-kto", "minari", "obp", "hf")
-TARGETS: Final = ("reward", "rating", "relief")
+TARGETS: Final = ("reward", "rating", "relief", LOOKAHEAD)
+PAIRS: Final = ("dialogues", "attempts", "refused")
 
 app = typer.Typer(no_args_is_help=True, help="The experience log: rows a researcher learns from.")
 
@@ -151,13 +154,26 @@ def export_command(  # noqa: PLR0917 - each is an option
     last: UntilOption = None,
     target: Annotated[
         str,
-        typer.Option("--reward", help="What counts: reward (of the trust score), rating, relief (fall of intensity)."),
+        typer.Option(
+            "--reward",
+            help="What counts: reward (of the trust score), rating, relief (fall of intensity), lookahead (values that "
+            "the person shows in their next turns: see `multimood experience values`).",
+        ),
     ] = "reward",
     threshold: Annotated[float, typer.Option("--threshold", help="trl-kto: desirable from this reward on.")] = 0.5,
     min_gap: Annotated[float, typer.Option("--min-gap", min=0, help="trl-dpo: least distance of rewards.")] = 0.1,
+    pairs: Annotated[
+        str,
+        typer.Option(
+            "--pairs",
+            help="trl-dpo: two replies to a dialogue (dialogues), two candidates for one reply (attempts), a reply and "
+            "what was refused (refused).",
+        ),
+    ] = ",".join(PAIRS),
     content: Annotated[bool, typer.Option("--content", help="hf: with what was said.")] = False,
     window_h: WindowOption = WINDOW_H,
     default_rating: DefaultRatingOption = None,
+    triton: TritonOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the log for another library: preference pairs or examples, episodes, bandit feedback, a dataset.
@@ -167,12 +183,13 @@ def export_command(  # noqa: PLR0917 - each is an option
     a card. Reads the store of MULTIMOOD_S3_ENDPOINT, else that of the local system, unless LOG names another place.
     """
     from multimood.experience.exports import Wishes, export  # noqa: PLC0415 - pyarrow is slow to import
+    from multimood.trust.ahead import Looking, with_lookahead  # noqa: PLC0415
 
     if to not in KINDS:
         raise typer.BadParameter(f"{to!r} is no form; there are {', '.join(KINDS)}", param_hint="--to")
     if target not in TARGETS:
         raise typer.BadParameter(f"{target!r} is no reward; there are {', '.join(TARGETS)}", param_hint="--reward")
-    wishes = Wishes(cast("Target", target), threshold, min_gap, content=content)
+    wishes = Wishes(cast("Target", target), threshold, min_gap, _pairs(pairs), content=content)
     with (
         open_log(log or folder, data) as found,
         found.opener() as opener,
@@ -180,13 +197,79 @@ def export_command(  # noqa: PLR0917 - each is an option
     ):
         days, waiting = days_of(first, last), waiting_of(window_h, default_rating)
         opens = opener if content or to.startswith("trl-") else None
-        done = export(lambda: found.rows(days, waiting, advance, opens), cast("Kind", to), out, wishes)
+        ahead = None
+        if target == LOOKAHEAD:
+            ahead = looked_ahead(found, Looking(), triton, data, advance=advance)
+            wishes = replace(wishes, version=ahead.version)
+
+        def rows() -> "Iterator[Row]":
+            read = found.rows(days, waiting, advance, opens)
+            return read if ahead is None else with_lookahead(read, ahead.found)
+
+        done = export(rows, cast("Kind", to), out, wishes)
     if as_json:
-        typer.echo(json.dumps(done.as_json()))
+        typer.echo(json.dumps(done.as_json() | {"reward": wishes.told}))
         return
     typer.echo(f"{out}: {done.items} of {done.rows} rows")
+    for source, count in sorted(done.sources.items()):
+        typer.echo(f"  pairs of {source}: {count}")
     for reason, count in sorted(done.left_out.items()):
         typer.echo(f"  left out, {reason}: {count}")
+
+
+@app.command("values")
+def values_command(  # noqa: PLR0917 - each is an option
+    log: LogArgument = "",
+    folder: LogOption = "",
+    data: DataOption = DATA,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write each row's id and reward there, one JSON object a line.")
+    ] = None,
+    gamma: Annotated[
+        float | None, typer.Option("--gamma", min=0, max=1, help="What a value counts a turn later. Default: 0.9.")
+    ] = None,
+    horizon: Annotated[
+        int | None, typer.Option("--horizon", min=1, help="Turns behind the reply that count. Default: 3.")
+    ] = None,
+    targets: Annotated[
+        list[str] | None, typer.Option("--of", help="A value that counts; repeatable. Default: all twenty.")
+    ] = None,
+    triton: TritonOption = None,
+) -> None:
+    """Compute the look-ahead reward of every turn: how many values the person shows in their next turns (ES-VR).
+
+    Opens what was said, in memory only; of the values nothing is written, only how many follow a reply. A reward is
+    null where a turn behind it cannot be judged: it is not in the log, or its words are sealed, erased or not there.
+    The same reward is `export --reward lookahead` and `multimood ope --reward lookahead`, with the defaults of here.
+    Prints one line of JSON: how many turns, how many could be judged, the mean, and the version of all of it. The
+    detector is zero-shot and rough (docs/trust.md): compare means over many dialogues.
+    """
+    from multimood.trust.ahead import Looking, summary_of  # noqa: PLC0415 - slow to import
+    from multimood.trust.values import VALUES  # noqa: PLC0415
+
+    if unknown := sorted(set(targets or ()) - set(VALUES)):
+        raise typer.BadParameter(f"{unknown[0]!r} is no value; there are {', '.join(VALUES)}", param_hint="--of")
+    usual = Looking()
+    looking = Looking(
+        usual.gamma if gamma is None else gamma,
+        usual.horizon if horizon is None else horizon,
+        frozenset(targets) if targets else None,
+    )
+    with open_log(log or folder, data) as found, at_work("looking ahead") as advance:
+        ahead = looked_ahead(found, looking, triton, data, advance=advance)
+    if out is not None:
+        with out.open("w", encoding="utf-8") as lines:
+            for row_id, one in ahead.found.items():
+                told = {"lookahead": one.reward, "complete": one.complete} if one else {"lookahead": None}
+                lines.write(json.dumps({"row_id": row_id, **told}) + "\n")
+    typer.echo(json.dumps(summary_of(ahead.found) | {"version": ahead.version}))
+
+
+def _pairs(named: str) -> "tuple[PairSource, ...]":
+    found = tuple(dict.fromkeys(one.strip() for one in named.split(",") if one.strip()))
+    if unknown := sorted(set(found) - set(PAIRS)):
+        raise typer.BadParameter(f"{unknown[0]!r} makes no pairs; there are {', '.join(PAIRS)}", param_hint="--pairs")
+    return cast("tuple[PairSource, ...]", found)
 
 
 @app.command("compact")

@@ -1,19 +1,23 @@
 """`multimood keys`: who may talk to the gateway (it takes up changes within a second), and under what data lie."""
 
 import asyncio
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from multimood.apikeys import add_key, read_keys, revoke_keys
-from multimood.errors import ConfigurationError, MultimoodError
+from multimood.errors import ConfigurationError, MultimoodError, UnavailableError
 from multimood.privacy.keyring import Keyring
 from multimood.privacy.keys import MasterKeys
 from multimood.settings import StoreSettings
 from multimood.store import Store
+
+if TYPE_CHECKING:
+    from multimood.experience.reader import Advance
 
 DEFAULT: Final = Path(".data/gateway/keys.json")
 MOST_KEYS: Final = 10_000_000
@@ -71,27 +75,52 @@ def rewrap(data: Annotated[Path, typer.Option("--data", help="Folder of the loca
     """Put every person's key under the present MULTIMOOD_MASTER_KEY; those before it: MULTIMOOD_MASTER_KEYS_FORMER.
 
     For a new master key: give every service the new one and the former, rewrap, then take the former away. What was
-    sealed stays as it is. It can be broken off and run again.
+    sealed stays as it is. It can be broken off and run again, while services work. Exit code 1 when a key could not be
+    rewrapped: the former master key must stay until all are.
     """
-    from multimood.cli.logplace import privacy_of, store_of  # noqa: PLC0415 - as the rest here needs no store
+    from multimood.cli.logplace import at_work, privacy_of, store_of  # noqa: PLC0415 - as the rest here needs no store
 
     try:
         s3, privacy = store_of(data), privacy_of(data)
         master = MasterKeys.of(privacy)
         if master is None:
             raise ConfigurationError("MULTIMOOD_MASTER_KEY is not set: give the one that the services have")
-        done, before = asyncio.run(_rewrapped(s3, master))
+        with at_work("rewrapping") as advance:
+            found = asyncio.run(_rewrapped(s3, master, advance))
     except MultimoodError as error:
         _fail(error)
-    typer.echo(f"{done} keys are wrapped by master key {master.name} now, {before} were before")
+    typer.echo(f"{found.done} keys are wrapped by master key {master.name} now, {found.before} were before")
+    for name, fault in found.faults.items():
+        typer.echo(f"error: {name}: {fault}", err=True)
+    if found.faults:
+        raise typer.Exit(1)
 
 
-async def _rewrapped(s3: StoreSettings, master: MasterKeys) -> tuple[int, int]:
-    store = Store(s3, deadline_s=300)
+@dataclass(slots=True)
+class _Rewrapped:
+    done: int = 0
+    before: int = 0
+    faults: dict[str, MultimoodError] = field(default_factory=dict)
+    """By the name of the key."""
+
+
+async def _rewrapped(s3: StoreSettings, master: MasterKeys, advance: "Advance") -> _Rewrapped:
+    """One after the other; a key that cannot be rewrapped keeps none of the others from it."""
+    store, found = Store(s3, deadline_s=300), _Rewrapped()
     try:
         keyring = Keyring(store, s3.keys_bucket, master)
-        changed = [await keyring.rewrap(one.key) for one in await store.list(s3.keys_bucket, most=MOST_KEYS)]
-        return sum(changed), len(changed) - sum(changed)
+        names = [one.key for one in await store.list(s3.keys_bucket, most=MOST_KEYS)]
+        for number, name in enumerate(names, 1):
+            try:
+                changed = await keyring.rewrap(name)
+            except UnavailableError:
+                raise  # the store is away, for the others too
+            except MultimoodError as error:
+                found.faults[name] = error
+            else:
+                found.done, found.before = found.done + changed, found.before + (not changed)
+            advance(number, len(names))
+        return found
     finally:
         await store.close()
 

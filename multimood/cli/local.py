@@ -136,7 +136,7 @@ def _await_start(folder: DataFolder, process: "subprocess.Popen[bytes]") -> Syst
 def _lag(data: Path) -> dict[str, int]:
     from multimood.local.lag import lag_of_groups  # noqa: PLC0415 - the client is slow to import, and used here only
 
-    return lag_of_groups(Endpoints.of(data).kafka_brokers)
+    return lag_of_groups(Endpoints.of(data).kafka)
 
 
 def _still_running(processes: Iterable[Identity], within_s: float) -> list[Identity]:

@@ -12,10 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from multimood.cli.explained import explained
 from multimood.cli.logplace import DATA, open_log
+from multimood.cli.lookahead import LOOKAHEAD, TritonOption, looked_ahead
 from multimood.errors import ConfigurationError, InvalidEventError, NotFoundError
 
 if TYPE_CHECKING:
     from multimood.cli.logplace import OpenLog
+    from multimood.cli.lookahead import LookedAhead
     from multimood.ope import Policy, Question, Reading
     from multimood.ope.slicing import Part
 
@@ -47,7 +49,9 @@ KeepOption = Annotated[
 RewardOption = Annotated[
     str,
     typer.Option(
-        "--reward", help="reward, rating, intensity (1 - the person's own report afterwards), or score_<criterion>."
+        "--reward",
+        help="reward, rating, intensity (1 - the person's own report afterwards), lookahead (values that the person "
+        "shows in their next turns: `multimood experience values`), or score_<criterion>.",
     ),
 ]
 EstimatorsOption = Annotated[
@@ -97,6 +101,7 @@ def ope(  # noqa: PLR0917 - typer makes options of them
     truth: TruthOption = None,
     json_file: JsonOption = None,
     seed: SeedOption = 0,
+    triton: TritonOption = None,
     data: DataOption = DATA,
 ) -> None:
     """Tell what another policy would have earned, with 95 % intervals, from logged decisions and their propensities.
@@ -105,6 +110,10 @@ def ope(  # noqa: PLR0917 - typer makes options of them
     with the reason. Exit code: 0 when every estimate over the whole log was given, 3 when one was refused, 1 when the
     log or the policy cannot be read, 2 for options that make no sense. A refused slice changes no exit code.
     """
+    if reward == LOOKAHEAD and horizon is not None:
+        raise typer.BadParameter(
+            "lookahead counts what comes later already: leave --horizon out", param_hint="--reward"
+        )
     with explained(REMEDY):
         question = _question(
             _target(policy, epsilon, keep),
@@ -115,11 +124,13 @@ def ope(  # noqa: PLR0917 - typer makes options of them
         with _bars() as progress:
             oracle = None if truth is None else _oracle(truth)
             with open_log(path, data) as log:
-                reading = _read(log, reward, names, oracle, progress)
+                ahead = _looked_ahead(log, triton, data, progress) if reward == LOOKAHEAD else None
+                reading = _read(log, reward, names, oracle, progress, ahead)
             answers = _answers(reading, question, names, progress)
         _show(reading, answers)
         if json_file is not None:
             about = _about(path, reward, question, reading)
+            about |= {"reward_version": ahead.version} if ahead is not None else {}
             json_file.write_text(json.dumps(about | {"answers": _plain(answers)}, indent=1) + "\n", encoding="utf-8")
     if _refused(answers):
         raise typer.Exit(REFUSED)
@@ -165,18 +176,28 @@ def _policy(name: str) -> "Policy":
     return OneStrategy(strategy) if kind == "strategy" else load(Path(name))
 
 
-def _read(
+def _read(  # noqa: PLR0917 - they are all of the reading
     log: "OpenLog", reward: str, slices: Sequence[str], oracle: Mapping[str, Mapping[str, float]] | None,
-    progress: Progress,
+    progress: Progress, ahead: "LookedAhead | None",
 ) -> "Reading":  # fmt: skip
     from multimood.ope import read  # noqa: PLC0415 - see REMEDY
+    from multimood.trust.ahead import with_lookahead  # noqa: PLC0415 - see REMEDY
 
     task = progress.add_task("rows read", total=None)
-    pseudonyms = log.pseudonyms()
+    pseudonyms, rows = log.pseudonyms(), _counted(log.rows(), progress, task)
     return read(
-        _counted(log.rows(), progress, task), reward, slices, oracle,
+        rows if ahead is None else with_lookahead(rows, ahead.found), reward, slices, oracle,
         called=None if pseudonyms is None else pseudonyms.utterance,
     )  # fmt: skip
+
+
+def _looked_ahead(log: "OpenLog", triton: str | None, data: Path, progress: Progress) -> "LookedAhead":
+    from multimood.trust.ahead import Looking  # noqa: PLC0415 - see REMEDY
+
+    task = progress.add_task("values", total=None)
+    return looked_ahead(
+        log, Looking(), triton, data, advance=lambda done, of: progress.update(task, completed=done, total=of)
+    )
 
 
 def _counted(rows: Iterable[dict[str, Any]], progress: Progress, task: Any) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from multimood.cli.embedding import served_embedder
 from multimood.cli.evaluate import WIDTH, bars
 from multimood.cli.explained import explained
 from multimood.errors import ConfigurationError
@@ -96,7 +97,7 @@ def _run(
 
     async def run(url: str) -> "tuple[Panel, list[Rater]]":
         async with AsyncExitStack() as stack:
-            embed = _embedder(url, stack) if url else None
+            embed = served_embedder(url, stack) if url else None
             raters = [await _rater(name, embed, kept, stack) for name in names]
             compared = min(pairs, len(pairs_of(replies))) * sum(rater.pairs is not None for rater in raters)
             with bars() as progress:
@@ -143,20 +144,6 @@ async def _rater(name: str, embed: "Embed | None", kept: Path | None, stack: Asy
     client = await stack.enter_async_context(endpoint(address, os.environ.get(KEY_VARIABLE, "")))
     judge, pair = LLMJudge(client, model, Rubric.load(), kept=KeptScores(kept)), PairJudge(client, model)
     return Rater(name, [judge], model, pair, [judge.spending, pair.spending])
-
-
-def _embedder(url: str, stack: AsyncExitStack) -> "Embed":
-    from multimood.evaluation.served import DEADLINE_S  # noqa: PLC0415 - see REMEDY
-    from multimood.inference import InferenceClient  # noqa: PLC0415
-    from multimood.local.places import checkout  # noqa: PLC0415
-    from multimood.media.text import TextTokenizer  # noqa: PLC0415
-    from multimood.perception.text import TextModelSettings  # noqa: PLC0415
-    from multimood.settings import TritonSettings  # noqa: PLC0415
-    from multimood.trust.embedding import embedder  # noqa: PLC0415
-
-    text, client = TextModelSettings(), InferenceClient(TritonSettings(url=url, deadline_s=DEADLINE_S))
-    stack.push_async_callback(client.close)
-    return embedder(client, TextTokenizer(checkout() / text.tokenizer), text.model)
 
 
 def _show(panel: "Panel", raters: "Sequence[Rater]", console: Console) -> None:

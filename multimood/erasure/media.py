@@ -1,10 +1,11 @@
 """A person's media out of the store, and media whose time is over."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from multimood.errors import NotFoundError
+from multimood.errors import NotFoundError, UnavailableError
 from multimood.privacy.pseudonyms import Subject
 from multimood.retention import Retention
 from multimood.store import ObjectInfo, Store
@@ -45,6 +46,35 @@ async def expired(store: Store, retention: Retention, *, now: datetime | None = 
     at = now or datetime.now(UTC)
     found = await store.list(store.media_bucket, f"{tenant}/" if tenant else "", most=MOST)
     return [one.key for one in found if _is_over(one, retention, at)]
+
+
+@dataclass(slots=True)
+class Swept:
+    """What a sweep found, and did."""
+
+    tenant: str
+    """Whose media; empty: of all tenants."""
+    dry_run: bool
+    over: int = 0
+    """Media whose time is over."""
+    removed: int = 0
+    fault: str = ""
+    """Why it ended before all of them were removed; empty: it did not. Doing it again does the rest."""
+
+
+async def sweep(
+    store: Store, retention: Retention, *, tenant: str = "", dry_run: bool = False, now: datetime | None = None
+) -> Swept:
+    """Remove the media whose time is over. The store being away ends it, and is told."""
+    swept = Swept(tenant, dry_run)
+    try:
+        names = await expired(store, retention, now=now, tenant=tenant)
+        swept.over = len(names)
+        for name in names if not dry_run else ():
+            swept.removed += await remove(store, [name])
+    except UnavailableError as error:
+        swept.fault = str(error)
+    return swept
 
 
 def _is_over(one: ObjectInfo, retention: Retention, now: datetime) -> bool:

@@ -64,6 +64,7 @@ def check(source: Source, *, days: Days = None, advance: Advance | None = None) 
     steps: dict[tuple[str, str], list[int]] = defaultdict(list)
     utterances: set[tuple[str, str, str]] = set()
     keys: set[str] = set()
+    versions: Counter[str] = Counter()
     for row in rows(sound, days=days, advance=advance):
         report.rows += 1
         report.fit += bool(row["fit_for_ope"])
@@ -74,10 +75,14 @@ def check(source: Source, *, days: Days = None, advance: Advance | None = None) 
         utterances.add((row["tenant"], row["conversation_id"], row["utterance_id"]))
         if row["pseudonym_key"] is not None:
             keys.add(row["pseudonym_key"])
+        if row["reward"] is not None:
+            versions[row["reward_version"]] += 1
     for (_, conversation), taken in steps.items():
         _count_steps(report, conversation, taken, is_whole=days is None)
     for key in sorted(keys)[1:]:
         report.add("keys", key)
+    for version, count in versions.most_common()[1:]:
+        report.add("rewards", version, count)
     _feedback(sound, report, utterances if days is None else None)
     return report
 

@@ -37,6 +37,8 @@ NOTED: Final[Mapping[str, str]] = MappingProxyType(
         "older": "rows of an older version",
         "column": "columns that this version does not know, or that a file lacks",
         "keys": "keys of pseudonyms beyond the first",
+        "rewards": "rows whose reward is of another version (weights, rules, panel of judges) than that of most",
+        "absent": "rows that a judge of the panel could not score",
     }
 )
 
@@ -61,6 +63,8 @@ def findings(row: Row) -> Iterator[str]:
         or (reward and row["crisis_gate_failed"])
     ):
         yield "reward"
+    if row["absent_judges"]:
+        yield "absent"
     if bool(row["fit_for_ope"]) != (unfit_reason(row) is None):
         yield "fitness"
 

@@ -201,6 +201,8 @@ def _replied(reply: pb.Reply, origin: Origin | None) -> Row:
         "token_log_probs": list(reply.token_log_probs) or None,
         "reply_attempts": [_attempt(attempt) for attempt in reply.attempts] or None,
         "reply_sealed": None,
+        "attempt_texts": [{"index": min(one.index, MOST_STEPS), "text": one.text} for one in reply.attempts if one.text]
+        or None,
     }
 
 
@@ -227,6 +229,12 @@ def _scored(trust: pb.TrustScore) -> Row:
         "reward_version": trust.reward_version,
         "crisis_gate_failed": trust.crisis_gate_failed,
         "scored_at": _last(trust.hops),
+        "panel": [
+            {"judge": seat.judge, "judge_version": seat.judge_version, "criteria": list(seat.criteria)}
+            for seat in trust.panel
+        ]
+        or None,
+        "absent_judges": [{"judge": one.judge, "reason": one.reason} for one in trust.absent] or None,
     }
 
 

@@ -150,7 +150,7 @@ COLUMNS: Final = (
         "Who gave each score that is there.",
     ),
     Column("reward", pa.float64(), "trust", "0..1; null: nothing to compute it from."),
-    Column("reward_version", TEXT, "trust", "Version of the reward's formula, weights and gate."),
+    Column("reward_version", TEXT, "trust", "Version of the reward's formula, weights, gate and panel."),
     Column("crisis_gate_failed", pa.bool_(), "trust", "The reply broke the crisis rule; the reward is then 0."),
     Column("scored_at", TIME, "trust", "When it was scored, by the reward service's clock."),
     Column(
@@ -220,7 +220,32 @@ COLUMNS: Final = (
         "decision",
         "CONTENT. `dialogue`, sealed with the person's key, which is then null: see Sealed content below.",
     ),
-    Column("reply_sealed", pa.binary(), "reply", "CONTENT. `reply_text` and `token_ids` in the same way."),
+    Column(
+        "reply_sealed",
+        pa.binary(),
+        "reply",
+        "CONTENT. `reply_text`, `token_ids` and `attempt_texts` in the same way.",
+    ),
+    Column(
+        "attempt_texts",
+        _structs(index=pa.int32(), text=TEXT),
+        "reply",
+        "CONTENT. What was written for this reply and not sent, by `index` of `reply_attempts`: other candidates, and "
+        "what the guard refused, until it stopped it; null: nothing.",
+    ),
+    Column(
+        "panel",
+        _structs(judge=TEXT, judge_version=TEXT, criteria=pa.list_(TEXT)),
+        "trust",
+        "The set of judges behind the scores, in the order in which they are asked, those that gave none here too; "
+        "null: not told.",
+    ),
+    Column(
+        "absent_judges",
+        _structs(judge=TEXT, reason=TEXT),
+        "trust",
+        "Judges of the panel that were asked and could not score this time, and why; null: none, or not told.",
+    ),
 )
 
 FORMER: Final = MappingProxyType({"models": _structs(name=TEXT, version=TEXT)})
@@ -229,9 +254,11 @@ PARTS: Final = {
     part: tuple(column.name for column in COLUMNS if column.part == part)
     for part in ("identity", "decision", "reply", "trust", "derived")
 }
-CONTENT: Final = ("dialogue", "reply_text", "token_ids")
+CONTENT: Final = ("dialogue", "reply_text", "token_ids", "attempt_texts")
 """The columns that hold what was said: token ids are words to whoever has the vocabulary."""
-SEALED: Final = MappingProxyType({"dialogue_sealed": ("dialogue",), "reply_sealed": ("reply_text", "token_ids")})
+SEALED: Final = MappingProxyType(
+    {"dialogue_sealed": ("dialogue",), "reply_sealed": ("reply_text", "token_ids", "attempt_texts")}
+)
 """The columns that hold the same, sealed."""
 
 FEEDBACK_COLUMNS: Final = (

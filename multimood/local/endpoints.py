@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import SecretStr
 
@@ -13,10 +13,15 @@ from multimood.local.places import DataFolder, tools
 from multimood.local.ports import HOST
 from multimood.local.services import GATEWAY_PORT
 from multimood.local.state import SystemState
-from multimood.settings import PrivacySettings, StoreSettings
+from multimood.settings import KafkaSettings, PrivacySettings, StoreSettings
 
 # The parts share the machine's cores; a pool of threads in each of them would only make them wait for each other.
 SINGLE_THREADED: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+UNSECURED: Final = {
+    "security_protocol": "PLAINTEXT", "sasl_username": "", "sasl_password": "", "sasl_password_file": "", "ssl_ca": "",
+    "ssl_cert": "", "ssl_key": "", "ssl_key_password": "", "ssl_key_password_file": "",
+}  # fmt: skip
+"""What KafkaSettings are for the local broker, whatever the environment says of others: it listens on loopback only."""
 SEALS: Final = frozenset({"gateway", "audio_encoder", "video_encoder", "reward"})
 """Services that get the master key; nobody else has a use for it."""
 
@@ -45,6 +50,11 @@ class Endpoints:
     def kafka_brokers(self) -> str:
         """The broker."""
         return f"{HOST}:{self.ports['kafka']}"
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        """The settings of whoever talks to it."""
+        return kafka_on(self.ports["kafka"])
 
     @property
     def triton_url(self) -> str:
@@ -93,6 +103,7 @@ class Endpoints:
         s3 = self.s3
         return {
             "MULTIMOOD_KAFKA_BROKERS": self.kafka_brokers,
+            **{f"MULTIMOOD_KAFKA_{name.upper()}": value for name, value in UNSECURED.items()},
             "MULTIMOOD_S3_ENDPOINT": s3.endpoint,
             "MULTIMOOD_S3_SECURE": "false",
             "MULTIMOOD_S3_ACCESS_KEY": s3.access_key,
@@ -127,3 +138,9 @@ class Endpoints:
             "PYTHONUNBUFFERED": "1",
             **own.get(name, {}),
         }
+
+
+def kafka_on(port: int) -> KafkaSettings:
+    """The settings for a local broker."""
+    words: dict[str, Any] = {"brokers": f"{HOST}:{port}", **UNSECURED}
+    return KafkaSettings(**words)

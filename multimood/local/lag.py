@@ -5,17 +5,20 @@ from collections import defaultdict
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from multimood.bus.connection import kafka_python_options
 from multimood.settings import KafkaSettings
 
 
-def lag_of_groups(brokers: str) -> dict[str, int]:
+def lag_of_groups(settings: KafkaSettings) -> dict[str, int]:
     """Sum end offset minus committed offset over the partitions of each service's group, by service.
 
     Empty when the broker does not answer: this is for looking, not for deciding.
     """
-    prefix = f"{KafkaSettings().group_prefix}."
+    prefix = f"{settings.group_prefix}."
     try:
-        admin = KafkaAdminClient(bootstrap_servers=brokers, request_timeout_ms=3_000, bootstrap_timeout_ms=2_000)
+        admin = KafkaAdminClient(
+            **kafka_python_options(settings) | {"request_timeout_ms": 3_000, "bootstrap_timeout_ms": 2_000}
+        )
     except KafkaError:
         return {}
     try:

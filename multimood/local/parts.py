@@ -5,14 +5,14 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from multimood.local.endpoints import Endpoints
+from multimood.local.endpoints import Endpoints, kafka_on
 from multimood.local.kafka import KafkaServer
 from multimood.local.places import DataFolder
 from multimood.local.ports import NO_DETOURS
 from multimood.local.server import Server
 from multimood.local.services import GATEWAY_PORT, SERVERS, SERVICES, TOPICS_STEP, ServiceProcess
 from multimood.local.store import ObjectStore
-from multimood.settings import KafkaSettings, StoreSettings
+from multimood.settings import StoreSettings
 
 TRITON_PORTS: Final = ("triton.grpc", "triton.http", "triton.metrics")
 
@@ -80,7 +80,7 @@ def _server(name: str, folder: DataFolder, ports: Mapping[str, int], via: Mappin
     if name == "kafka":
         kafka = KafkaServer(
             folder.kafka, log, ports["kafka"], ports["kafka.controller"],
-            max_message_bytes=KafkaSettings().max_message_bytes,
+            max_message_bytes=kafka_on(ports["kafka"]).max_message_bytes,
             detour=(ports[KafkaServer.DETOUR], via["kafka"]) if "kafka" in via else None,
         )  # fmt: skip
         return Part(kafka, "server", kafka.port)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from multimood.errors import MultimoodError
+from multimood.local.endpoints import kafka_on
 from multimood.local.keeper import Keeper, StartError
 from multimood.local.parts import assemble, port_names
 from multimood.local.places import DataFolder
@@ -84,7 +85,7 @@ class Supervisor:
         status = self._state.parts[TOPICS_STEP]
         status.condition, status.since = "starting", time.time()
         self._write()
-        settings = KafkaSettings(brokers=f"127.0.0.1:{self._state.ports['kafka']}")
+        settings = kafka_on(self._state.ports["kafka"])
         began = time.monotonic()
         while True:
             try:

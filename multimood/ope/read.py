@@ -50,11 +50,12 @@ REWARDS: Final[Mapping[str, Callable[[Row], float | None]]] = MappingProxyType(
         "reward": lambda row: row["reward"],
         "rating": lambda row: _feedback(row, "rating"),
         "intensity": _relief,
+        "lookahead": lambda row: row.get("lookahead"),
         **{f"score_{name}": _score(name) for name in CRITERIA},
     }
 )
-"""What can be evaluated, 0..1, more is better. `intensity` is 1 - the person's own report after the reply; a score of
-1..10 is scaled."""
+"""What can be evaluated, more is better; 0..1, but for `lookahead`, a discounted count of values, which rows must have
+(`multimood.trust.ahead`). `intensity` is 1 - the person's own report after the reply; a score of 1..10 is scaled."""
 
 SLICES: Final[Mapping[str, Callable[[Row], str]]] = MappingProxyType(
     {

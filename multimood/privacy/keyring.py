@@ -105,12 +105,18 @@ class Keyring:
 
     async def rewrap(self, name: str) -> bool:
         """Wrap the key of the object `name` by the present master key; False when it is already."""
-        data, tag = await self._store.read_version(self._bucket, name, limit=LARGEST)
-        entry = self._master.unwrapped(data, name)
-        if self._master.is_present(data):
-            return False
-        await self._put(name, entry, tag)
-        return True
+        for _ in range(ATTEMPTS):
+            data, tag = await self._store.read_version(self._bucket, name, limit=LARGEST)
+            entry = self._master.unwrapped(data, name)
+            if self._master.is_present(data):
+                return False
+            try:
+                await self._put(name, entry, tag)
+            except ChangedObjectError:
+                await asyncio.sleep(0)  # a service renewed it, or it was erased: look at what they wrote
+            else:
+                return True
+        raise UnavailableError(f"the key {name} is being changed by others all the time: run it again")
 
     # --- below -----------------------------------------------------------------------------------------------------
 

@@ -143,7 +143,7 @@ class UnansweredError(MultimoodError):
 async def _answered(gateway: Gateway, turn: TurnInput, timeout_s: float) -> str:
     """Send a turn; gives the strategy of its reply. Raises UnansweredError, and what the client raises."""
     chosen, reply = "", None
-    # With the trust score the utterance is known to be logged; feedback before that waits for minutes.
+    # Whoever reads the log when the last conversation has ended finds all of it: its rows follow the trust scores.
     async for response in gateway.converse(turn, wait_for_trust=True, timeout_s=timeout_s):
         part = response.WhichOneof("part")
         if part == "decision":

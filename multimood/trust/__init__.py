@@ -11,7 +11,7 @@ from multimood.trust.local import PrivacyJudge, SafetyJudge
 from multimood.trust.patterns import ReplyRules
 from multimood.trust.quality import QualityHead, QualityJudge
 from multimood.trust.reward import TrustWeights, crisis_gate_failed, reward
-from multimood.trust.scores import CriterionScore, TrustScores, score_trust
+from multimood.trust.scores import CriterionScore, TrustScores, panel_version, score_trust
 
 __all__ = [
     "CriterionScore",
@@ -33,6 +33,7 @@ __all__ = [
     "Turn",
     "crisis_gate_failed",
     "guard",
+    "panel_version",
     "reward",
     "score_trust",
 ]

@@ -1,5 +1,7 @@
 """Seven criteria, many judges, one record."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,3 +53,13 @@ async def score_trust(case: TrustCase, judges: Sequence[Judge]) -> TrustScores:
             if criterion in scores and LEAST <= scores[criterion] <= MOST:
                 given[criterion] = CriterionScore(criterion, float(scores[criterion]), judge.name, judge.version)
     return TrustScores(tuple(given.get(name, CriterionScore(name, None)) for name in CRITERIA), tuple(failures))
+
+
+def panel_version(judges: Sequence[Judge]) -> str:
+    """Name a set of judges: `panel-` and 8 digits of its hash, of their names, versions, criteria and order.
+
+    The scores of two panels are no measure of the same thing, though each says which version gave it: the mean that the
+    reward is of them is over other criteria.
+    """
+    seats = [(judge.name, judge.version, list(judge.criteria)) for judge in judges]
+    return f"panel-{hashlib.sha256(json.dumps(seats).encode()).hexdigest()[:8]}"

@@ -6,11 +6,10 @@ the closest of its sentences is near enough, and nearer than values usually are.
 The reward itself is exact, whatever detector is behind it.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +28,8 @@ VALUES: Final = (
 )  # fmt: skip
 GAMMA: Final = 0.9
 HORIZON: Final = 3
+AT_ONCE: Final = 32
+"""Texts in a request: what the shipped text encoder takes (`max_batch_size`)."""
 LEAST_COSINE: Final = 0.35
 LEAST_LEAD: Final = 1.5
 """In standard deviations above the mean of the 20 values."""
@@ -89,11 +90,15 @@ class ValueDetector:
             UnavailableError: from the encoder.
         """
         if self._known is None:
-            self._known = _unit(await self._embed([text for texts in self._described.values() for text in texts]))
-        near = _unit(await self._embed(texts)) @ self._known.T
+            self._known = await self._vectors([text for texts in self._described.values() for text in texts])
+        near = await self._vectors(texts) @ self._known.T
         ends = np.cumsum([len(sentences) for sentences in self._described.values()])[:-1]
         found: NDArray[np.float32] = np.stack([part.max(axis=1) for part in np.split(near, ends, axis=1)], axis=1)
         return found
+
+    async def _vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        parts = [await self._embed(texts[begin : begin + AT_ONCE]) for begin in range(0, len(texts), AT_ONCE)]
+        return _unit(np.concatenate(parts))
 
     async def find(self, texts: Sequence[str]) -> list[frozenset[str]]:
         """The values in each text; none in one without words.
@@ -135,47 +140,25 @@ def lookahead(
     Raises:
         ValueError: `gamma` outside 0..1, or `horizon` below 1.
     """
-    if not 0.0 <= gamma <= 1.0 or horizon < 1:
-        raise ValueError(f"gamma={gamma}, horizon={horizon}: wanted gamma in 0..1 and a horizon of at least 1")
-    counts = [len(set(values) if targets is None else set(values) & set(targets)) for values in values_per_turn]
-    found = []
-    for turn in range(len(counts)):
-        ahead = counts[turn + 1 : turn + 1 + horizon]
-        value = sum(gamma**power * count for power, count in enumerate(ahead))
-        found.append(Ahead(float(value), len(ahead) == horizon))
-    return found
+    counts = [shown(values, targets) for values in values_per_turn]
+    return [ahead_of(counts[turn + 1 : turn + 1 + horizon], gamma, horizon) for turn in range(len(counts))]
 
 
-async def delayed_rewards(
-    rows: Iterable[Mapping[str, Any]],
-    detector: ValueDetector,
-    *,
-    gamma: float = GAMMA,
-    horizon: int = HORIZON,
-    targets: Collection[str] | None = None,
-) -> dict[str, Ahead]:
-    """By `row_id`, the look-ahead reward of every row of the experience log that has a decision.
+def shown(values: Collection[str], targets: Collection[str] | None = None) -> int:
+    """N of a turn: how many values it shows, of `targets` if they are given."""
+    return len(set(values) if targets is None else set(values) & set(targets))
 
-    `rows` are those of `multimood.experience.rows`, all of them in memory. A row's own turn is the last of its
-    dialogue; a turn that is missing from the log (no consent, a gap in `step`) ends the horizon of those before it.
+
+def ahead_of(counts: Sequence[int], gamma: float, horizon: int) -> Ahead:
+    """What follows a reply, by N of the turns behind it, `horizon` at most.
 
     Raises:
-        UnavailableError: from the encoder.
+        ValueError: `gamma` outside 0..1, or `horizon` below 1.
     """
-    known = sorted(
-        (row for row in rows if row["has_decision"] and row["dialogue"]),
-        key=lambda row: (row["tenant"], row["conversation_id"], row["step"] or 0),
-    )
-    values = await detector.find([row["dialogue"][-1]["text"] or "" for row in known])
-    found: dict[str, Ahead] = {}
-    stretches = groupby(
-        enumerate(known), lambda item: (item[1]["tenant"], item[1]["conversation_id"], (item[1]["step"] or 0) - item[0])
-    )
-    for _, stretch in stretches:
-        places = [place for place, _ in stretch]
-        ahead = lookahead([values[place] for place in places], gamma, horizon, targets)
-        found.update(zip((known[place]["row_id"] for place in places), ahead, strict=True))
-    return found
+    if not 0.0 <= gamma <= 1.0 or horizon < 1:
+        raise ValueError(f"gamma={gamma}, horizon={horizon}: wanted gamma in 0..1 and a horizon of at least 1")
+    value = sum(gamma**power * count for power, count in enumerate(counts[:horizon]))
+    return Ahead(float(value), len(counts) >= horizon)
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

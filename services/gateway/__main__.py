@@ -15,6 +15,7 @@ from multimood.settings import (
     StoreSettings,
     TelemetrySettings,
     describe,
+    faults_of,
 )
 from services.gateway.server import GatewayServer
 from services.gateway.settings import GatewaySettings
@@ -45,8 +46,7 @@ def main() -> int:
     except MultimoodError as error:
         logger.critical("cannot start", extra={"code": error.code, "reason": str(error)})
     except ValidationError as error:
-        faults = {"_".join(map(str, fault["loc"])): fault["msg"] for fault in error.errors(include_input=False)}
-        logger.critical("a setting cannot work", extra={"settings": error.title, "faults": faults})
+        logger.critical("a setting cannot work", extra={"settings": error.title, "faults": faults_of(error)})
     return 2
 
 

@@ -10,11 +10,12 @@ from aiokafka.errors import KafkaError
 from google.protobuf.message import Message
 
 from multimood import topics
-from multimood.access import FOLLOWED
+from multimood.access import ACCESS
 from multimood.bus import Follower, Publisher, Received
+from multimood.bus.probe import Diagnosis
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.contracts.v1 import gateway_pb2 as gw
-from multimood.errors import UnavailableError
+from multimood.errors import RefusedError, UnavailableError
 from multimood.settings import KafkaSettings
 from multimood.topics import GIVES_UP, Topic
 from services.gateway.outcomes import Outcomes
@@ -23,6 +24,7 @@ from services.gateway.turn import Key
 logger = logging.getLogger(__name__)
 
 SERVICE: Final = "gateway"
+FOLLOWED: Final = ACCESS[SERVICE].looks_into
 RETRY_S: Final = (0.2, 5.0)
 
 
@@ -40,9 +42,11 @@ class BusLink:
 
     def __init__(self, settings: KafkaSettings, outcomes: Outcomes, *, history_s: float) -> None:
         self._settings = settings
+        self._diagnosis = Diagnosis(settings)
         self._outcomes = outcomes
         self._history_s = history_s
         self._publisher: Publisher | None = None
+        self._follower: Follower | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.caught_up = False
         """Everything was read that existed when following began."""
@@ -67,8 +71,10 @@ class BusLink:
         await self._publisher.publish(topic, message, event_id)
 
     async def reachable(self) -> bool:
-        """Ask the broker something."""
-        return self._publisher is not None and await self._publisher.reachable()
+        """Ask the broker something; also whether it lets us do our work."""
+        if self._publisher is None or self._publisher.refused or (self._follower and self._follower.refusals):
+            return False
+        return await self._publisher.reachable()
 
     async def _persist(self, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat a step that needs the broker until it succeeds."""
@@ -77,11 +83,15 @@ class BusLink:
             try:
                 return await step()
             except (UnavailableError, KafkaError, OSError) as error:
-                logger.warning("waiting for the broker", extra={"for": step.__name__, "cause": type(error).__name__})
+                self._tell(step.__name__, await self._diagnosis.why(error, "connecting"))
             except Exception:
                 logger.exception("following failed, beginning again")
             await asyncio.sleep(pause)
             pause = min(2 * pause, RETRY_S[1])
+
+    def _tell(self, step: str, found: UnavailableError) -> None:
+        level = logging.ERROR if isinstance(found, RefusedError) else logging.WARNING
+        logger.log(level, "waiting for the broker", extra={"for": step, "code": found.code, "reason": str(found)})
 
     async def _connect_publisher(self) -> None:
         publisher = Publisher(self._settings, SERVICE)
@@ -97,6 +107,7 @@ class BusLink:
     async def _follow(self) -> None:
         follower = _OutcomeFollower(self._settings, self._history_s)
         await follower.start()
+        self._follower = follower
         logger.info("following", extra={"topics": [topic.name for topic in FOLLOWED], "since_s": self._history_s})
         watcher = asyncio.create_task(self._note_caught_up(follower))
         try:

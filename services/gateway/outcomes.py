@@ -48,7 +48,7 @@ class Outcome:
             case pb.Decision() if self.decision is None:
                 self.decision = message
             case pb.Reply() if self.reply is None:
-                self.reply, self.rejected = message, None
+                self.reply, self.rejected = _without_unsent(message), None
             case pb.Escalation() if self.escalation is None:
                 self.escalation = message
             case pb.TrustScore() if self.trust != message:
@@ -213,3 +213,10 @@ class Outcomes:
                 continue
             del self._slots[key]
             self.bytes -= slot.bytes
+
+
+def _without_unsent(reply: pb.Reply) -> pb.Reply:
+    """The reply without the texts that were written for it and not sent: nobody may see what the guard refused."""
+    for attempt in reply.attempts:
+        attempt.ClearField("text")
+    return reply

@@ -151,8 +151,9 @@ class Responder:
             )
         self._check_unanswered(event)
         logged = about(
-            self._generator.name, self._texts.prompt.version, ask, made, sent, received_at_us=event.received_at_us
-        )
+            self._generator.name, self._texts.prompt.version, ask, made, sent, received_at_us=event.received_at_us,
+            texts=decision.context.privacy.learning_consent,
+        )  # fmt: skip
         self._measure(logged, made)
         if sent is None or sent.written is None:
             return self._say(decision, "unavailable", reason, clock, logged)

@@ -34,6 +34,8 @@ class Attempt:
     progress: Progress = field(default_factory=Progress)
     written: Written | None = None
     faults: tuple[str, ...] = ()
+    refused: str = ""
+    """What the guard did not let go, as far as it was written then."""
     score: float | None = None
 
     def look(self, text: str, verdict: Verdict, rules: ReplyRules) -> str | None:
@@ -41,16 +43,18 @@ class Attempt:
         result = guard(text, verdict, rules)
         if result.allowed:
             return None
-        self.faults = (str(result.reason), *result.rules)
+        self.faults, self.refused = (str(result.reason), *result.rules), text
         return str(result.reason)
 
-    def record(self, sent: "Attempt | None") -> pb.Attempt:
-        """What the log keeps of it."""
+    def record(self, sent: "Attempt | None", *, texts: bool) -> pb.Attempt:
+        """What the log keeps of it; with `texts`, also what was written and not sent."""
         made = pb.Attempt(
             index=self.index, faults=self.faults, sent=self is sent, completion_tokens=self.progress.completion_tokens
         )
         if self.score is not None:
             made.score = self.score
+        if texts and self is not sent:
+            made.text = self.written.text if self.written is not None else self.refused
         return made
 
 

@@ -45,9 +45,19 @@ def fallback(decision: pb.Decision, vetted: VettedReply, reason: str, made: pb.R
 
 
 def about(
-    model: str, prompt_version: str, ask: Ask, made: Sequence[Attempt], sent: Attempt | None, *, received_at_us: int
+    model: str,
+    prompt_version: str,
+    ask: Ask,
+    made: Sequence[Attempt],
+    sent: Attempt | None,
+    *,
+    received_at_us: int,
+    texts: bool,
 ) -> pb.Reply:
-    """What is logged of a generation, whether its reply left or not: of the attempt that is sent, else of the last."""
+    """What is logged of a generation, whether its reply left or not: of the attempt that is sent, else of the last.
+
+    `texts`: the person allowed learning, so what was written and not sent is kept, too.
+    """
     progress = sent.progress if sent else made[-1].progress if made else Progress()
     first = min((one.progress.first_token_at_us for one in made if one.progress.first_token_at_us), default=0)
     tokens = progress.tokens if len(progress.tokens) <= MOST_TOKENS else ()
@@ -56,7 +66,7 @@ def about(
         prompt_sha256=ask.sha256(), prompt_tokens=progress.prompt_tokens,
         completion_tokens=progress.completion_tokens, first_token_us=max(0, first - received_at_us) if first else 0,
         token_ids=_ids(tokens), token_log_probs=[token.log_prob for token in tokens],
-        attempts=[one.record(sent) for one in made],
+        attempts=[one.record(sent, texts=texts) for one in made],
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """What the reward service thinks of a reply: the case for the judges, the gate, the record of the scores. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -11,7 +11,17 @@ from multimood.bus import Delivery, Event
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.experience.record import Origin
 from multimood.safety.verdict import Level, Verdict
-from multimood.trust import ReplyRules, TrustCase, TrustScores, TrustWeights, crisis_gate_failed, logged, reward
+from multimood.trust import (
+    Judge,
+    ReplyRules,
+    TrustCase,
+    TrustScores,
+    TrustWeights,
+    crisis_gate_failed,
+    logged,
+    panel_version,
+    reward,
+)
 
 SERVICE: Final = "reward"
 FORMULA: Final = "reward-1"
@@ -75,16 +85,19 @@ def trust_score(
     failed: bool,
     weights: TrustWeights,
     rules: ReplyRules,
+    judges: Sequence[Judge],
     experience_key: str,
     hop: pb.Hop,
 ) -> pb.TrustScore:
-    """The record to publish; a criterion that nobody scored has no score."""
+    """The record to publish; a criterion that nobody scored has no score, and the panel says who could have."""
     message = pb.TrustScore(
         context=context,
         crisis_gate_failed=failed,
-        reward_version=f"{FORMULA}+{weights.version}+{rules.version}",
+        reward_version=f"{FORMULA}+{weights.version}+{rules.version}+{panel_version(judges)}",
         experience_key=experience_key,
         hops=[hop],
+        panel=[pb.Seat(judge=judge.name, judge_version=judge.version, criteria=judge.criteria) for judge in judges],
+        absent=[pb.Absence(judge=judge, reason=reason) for judge, reason in scores.failures],
     )
     for one in scores.scores:
         item = message.scores.add(criterion=one.criterion, judge=one.judge, judge_version=one.judge_version)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import deque
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, cast
 
@@ -33,8 +33,8 @@ class FeedbackLog:
     """Writes feedback about utterances that are in the log.
 
     The gateway's feedback names the utterance and carries no consent of its own. What was allowed is known from the
-    utterance's trust score, which may come a little later than a quick thumbs-up. Of an utterance that nothing is known
-    of any more, the feedback's own consent decides; without it the feedback is let go.
+    utterance's trust score. A quick thumbs-up is there before that, and waits for it. Of an utterance that nothing
+    is known of any more, the feedback's own consent decides; without it the feedback is let go when the wait is over.
     """
 
     def __init__(self, bus: Bus, log: LogWriter, memory: Memory, wait_s: float, pseudonyms: Pseudonyms) -> None:
@@ -44,7 +44,10 @@ class FeedbackLog:
         self._wait_s = wait_s
         self._pseudonyms = pseudonyms
         self._tasks: set[asyncio.Task[None]] = set()
-        self._unknown: deque[asyncio.Future[None]] = deque()
+        self._unknown: dict[asyncio.Future[None], str] = {}
+        """What waits, oldest first, and for which utterance."""
+        self._by_key: dict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        memory.follow(self._learned)
         self._outcomes = meter().create_counter("multimood.reward.feedback", description="Feedback by outcome")
         self.held = 0
         """Records that wait for something else."""
@@ -71,7 +74,7 @@ class FeedbackLog:
 
     async def drain(self, grace_s: float) -> None:
         """Let what is being written be written; what waits to be told of stays unacknowledged."""
-        for turn in self._unknown:
+        for turn in tuple(self._unknown):
             turn.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)
@@ -105,21 +108,39 @@ class FeedbackLog:
             return known
         if cast("pb.Feedback", event.message).context.privacy.learning_consent:
             return True
-        await self._wait()
+        await self._wait(key)
         return bool(self._memory.in_log(key))
 
-    async def _wait(self) -> None:
+    async def _wait(self, key: str) -> None:
+        """Until something is known of the utterance, or the wait is over."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._unknown.append(turn)
-        while len(self._unknown) > MOST_UNKNOWN:
-            oldest = self._unknown.popleft()
-            if not oldest.done():
-                oldest.set_result(None)
+        self._unknown[turn] = key
+        self._by_key[key].add(turn)
+        if len(self._unknown) > MOST_UNKNOWN:
+            self._end(next(iter(self._unknown)))
         try:
             async with asyncio.timeout(self._wait_s):
                 await turn
         except TimeoutError:
             return
+        finally:
+            self._forget(turn)
+
+    def _learned(self, key: str) -> None:
+        for turn in tuple(self._by_key.get(key, ())):
+            self._end(turn)
+
+    def _end(self, turn: "asyncio.Future[None]") -> None:
+        self._forget(turn)
+        if not turn.done():
+            turn.set_result(None)
+
+    def _forget(self, turn: "asyncio.Future[None]") -> None:
+        key = self._unknown.pop(turn, None)
+        if key is not None:
+            self._by_key[key].discard(turn)
+            if not self._by_key[key]:
+                del self._by_key[key]
 
     def _count(self, outcome: str) -> None:
         self._outcomes.add(1, {"outcome": outcome, "topic": topics.FEEDBACK.name})

@@ -1,6 +1,7 @@
 """What was scored lately: the scores themselves, and which utterances are in the log. Pure, bounded."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 from multimood.contracts.v1 import events_pb2 as pb
@@ -18,6 +19,11 @@ class Memory:
         self._most = scores
         self._scores: OrderedDict[str, pb.TrustScore] = OrderedDict()
         self._logged = SeenIds(logged)
+        self._tell: list[Callable[[str], None]] = []
+
+    def follow(self, tell: Callable[[str], None]) -> None:
+        """Call `tell` with the name of every utterance whose score becomes known from now on."""
+        self._tell.append(tell)
 
     def remember(self, key: str, score: pb.TrustScore) -> None:
         """Take note of a published score; of several the first stays, as in the row."""
@@ -27,6 +33,8 @@ class Memory:
                 self._scores.popitem(last=False)
         if score.experience_key:
             self._logged.add(key)
+        for tell in self._tell:
+            tell(key)
 
     def score_of(self, key: str) -> pb.TrustScore | None:
         """The score of an utterance, if it is among the newest."""

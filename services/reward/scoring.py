@@ -40,6 +40,7 @@ class Scorer:
             failed=gate_failed(decision, reply, self._rules),
             weights=self._weights,
             rules=self._rules,
+            judges=self._judges,
             experience_key=experience_key,
             hop=clock.hop(),
         )

@@ -62,7 +62,8 @@ class RewardSettings(BaseSettings):
     remembers: int = Field(default=10_000, ge=1)
     """Trust scores of a partition that are read back after taking it over."""
     feedback_wait_s: float = Field(default=120.0, gt=0)
-    """How long feedback waits to learn that its utterance is in the log; then it is let go."""
+    """How long feedback waits to learn whether its utterance is in the log, which the trust score tells; then it is let
+    go."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from bus_log import records_of
+from prometheus_client.parser import text_string_to_metric_families
+from promql import asked, expressions
 from real_clips import Clips
 
 from multimood import topics
@@ -121,3 +123,19 @@ async def test_nothing_that_was_said_is_in_logs_spans_metrics_or_headers(stack: 
     page = metrics_of(stack).encode()
     assert page
     assert not any(word in page for word in words)
+
+
+async def test_alerts_and_dashboards_ask_for_labels_that_the_services_give(stack: Stack, clips: Clips) -> None:
+    said = TurnInput(f"labels-{secrets.token_hex(4)}", text=clips.words, audio=clips.audio, video=clips.video)
+    await hold(stack, said)
+    await hold(stack, TurnInput(f"labels-{secrets.token_hex(4)}", text="I am going to kill myself tonight."))
+    given: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(metrics_of(stack)):
+        for sample in family.samples:
+            given.setdefault(sample.name, set()).update(sample.labels)
+    wanted = {one for _, expression in expressions() for one in asked(expression)}
+    seen = {(name, labels) for name, labels in wanted if name in given}
+    assert {name for name, labels in seen if not labels <= given[name]} == set()
+    for name in ("replies_total", "decisions_total", "joined_modalities_total", "trust_score_sum", "screenings_total"):
+        assert f"multimood_{name}" in given
+    assert len(seen) > 25

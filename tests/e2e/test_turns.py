@@ -20,8 +20,10 @@ from multimood.cli.demo import fetch_experience
 from multimood.cli.talk import hold_turn
 from multimood.client import Client, TurnInput
 from multimood.contracts.v1 import events_pb2 as pb
+from multimood.experience import Bucket, Pseudonyms, rows
 from multimood.local.stack import Stack
 from multimood.perception.state import names_of
+from multimood.settings import PseudonymSettings
 from multimood.taxonomy import CRITERIA, EMOTIONS, MESC_STRATEGIES
 from multimood.topics import Topic
 
@@ -243,3 +245,24 @@ async def test_a_conversation_is_remembered(stack: Stack) -> None:
         (pb.ROLE_SYSTEM, account.reply.text),
         (pb.ROLE_USER, "The flat is so quiet now."),
     ]
+
+
+async def test_feedback_that_outran_the_trust_score_is_logged_with_it(stack: Stack) -> None:
+    """A thumbs-up at the moment of the reply; without the score's word it would wait for two minutes."""
+    said = turn("I could not sleep again.", learning_consent=True)
+    async with Client(stack.gateway, stack.api_key) as client:
+        async for response in client.converse(said):
+            if response.WhichOneof("part") == "reply":
+                await client.send_feedback(said.conversation_id, said.utterance_id, rating=0.75)
+    named = Pseudonyms.of(PseudonymSettings(), stack.s3).utterance("default", said.utterance_id)
+    found: list[dict[str, Any]] = []
+    async with asyncio.timeout(60):
+        while not any(row["feedback"] for row in found):
+            await asyncio.sleep(0.5)
+            found = await asyncio.to_thread(logged, stack, named)
+    assert [one["rating"] for one in found[0]["feedback"]] == [0.75]
+
+
+def logged(stack: Stack, utterance: str) -> list[dict[str, Any]]:
+    with Bucket(stack.s3) as bucket:
+        return [row for row in rows(bucket, feedback=True) if row["utterance_id"] == utterance]

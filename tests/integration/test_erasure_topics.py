@@ -16,6 +16,7 @@ from kafka.structs import OffsetAndMetadata
 from pydantic import SecretStr
 
 from multimood import topics
+from multimood.access import READERS
 from multimood.bus.admin import apply_topics
 from multimood.bus.filler import HEADER
 from multimood.bus.letters import dead_letter_headers
@@ -28,7 +29,7 @@ from multimood.local.store import ObjectStore
 from multimood.privacy import ErasedError, Keyring, MasterKeys, Pseudonyms
 from multimood.settings import KafkaSettings, StoreSettings
 from multimood.store import Store
-from multimood.topics import READERS, Topic
+from multimood.topics import Topic
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 

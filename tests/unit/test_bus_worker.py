@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError
 from bus_fakes import CANARY, Log, context
 from faust.assignor.client_assignment import ClientAssignment, ClientMetadata
 from faust.types import TP
@@ -22,7 +22,7 @@ from multimood.bus import worker as worker_module
 from multimood.bus.acks import Limits, OffsetTracker
 from multimood.bus.transport import Batch
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.errors import ConfigurationError
+from multimood.errors import AuthorizationError, ConfigurationError
 from multimood.topics import Topic
 
 pytestmark = pytest.mark.unit
@@ -95,7 +95,7 @@ async def worker() -> Worker:
     one._tail = Tail()  # type: ignore[assignment]
     one._app._consumer = SimpleNamespace(
         epoch=1, beat=time.monotonic(), held=0, heads=dict, joined=True, flow_active=True, committed=lambda _tp: None,
-        stop_flow=lambda: None,
+        stop_flow=lambda: None, refusals=(), renew_password=lambda: None, check=lambda: None,
     )  # fmt: skip
     return one
 
@@ -370,6 +370,27 @@ async def test_a_consumer_that_looks_for_nothing_is_a_stall_unless_there_is_no_b
     assert not await alive(worker)
 
 
+@pytest.mark.usefixtures("stall")
+async def test_nor_is_it_one_while_the_brokers_refuse_it(worker: Worker) -> None:
+    worker._app._consumer.beat -= 1
+    worker._sender.refusals.note("said", AuthorizationError("not for you"))
+    assert await alive(worker), "a restart would not help"
+    worker._sender.refusals.note("said", None)
+    assert not await alive(worker)
+
+
+async def test_a_group_that_shuts_it_out_ends_it_and_says_so(worker: Worker, caplog: pytest.LogCaptureFixture) -> None:
+    def refuse() -> None:
+        raise GroupAuthorizationFailedError("multimood.test")
+
+    worker._app._consumer.check = refuse
+    await asyncio.wait_for(worker._watch(), 5)
+    assert (worker._failed.is_set(), worker._code) == (True, 1)
+    (record,) = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    assert (record.code, record.exc_info) == ("authorization", None)  # type: ignore[attr-defined]
+    assert "group multimood.test" in record.reason  # type: ignore[attr-defined]
+
+
 async def test_it_is_ready_when_all_that_it_needs_is_there(worker: Worker) -> None:
     async def yes() -> bool:
         return True
@@ -378,9 +399,10 @@ async def test_it_is_ready_when_all_that_it_needs_is_there(worker: Worker) -> No
         raise ConnectionError
 
     worker._checks = {"store": yes}
-    names = ("broker", "consuming", "taken_over", "not_draining", "store")
+    names = ("broker", "consuming", "taken_over", "authorised", "not_draining", "store")
     assert await worker._ready() == dict.fromkeys(names, True)
     worker._owed = {3}
+    worker._refusals.note("reading", AuthorizationError("not for you"))
     worker._checks = {"store": fails}
     worker._tail.answers = False  # type: ignore[attr-defined]
     worker._app._consumer.joined = False

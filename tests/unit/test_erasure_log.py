@@ -166,6 +166,19 @@ def test_lines_are_taken_out_of_an_export_and_the_rest_stays(kind: Kind, tmp_pat
     assert erase_from_export(out, JANE, conversations).items == 0, "done again it finds nothing"
 
 
+def test_pairs_of_attempts_go_with_their_person(tmp_path: Path) -> None:
+    base = {"faults": [], "score": None, "sent": False, "completion_tokens": 1}
+    attempted = {
+        "reply_attempts": [base | {"index": 0, "faults": ["privacy"]}, base | {"index": 1, "sent": True}],
+        "attempt_texts": [{"index": 0, "text": "Tell me where you live."}],
+    }
+    kept = [row("u1", "jane", "c1") | attempted, row("v1", "john", "c2") | attempted]
+    assert export(lambda: iter(kept), "trl-dpo", tmp_path / "out", Wishes()).items == 2
+    assert erase_from_export(tmp_path / "out", JANE, ()).items == 1
+    (left,) = pq.read_table(tmp_path / "out" / "data").to_pylist()
+    assert left["row_id_rejected"] == kept[1]["row_id"]
+
+
 def test_an_export_that_cannot_be_rewritten_goes_as_a_whole(tmp_path: Path) -> None:
     out = exported("hf", tmp_path)
     text = (out / MANIFEST).read_text()

@@ -100,7 +100,7 @@ def test_a_row_tells_how_the_choice_came_about_and_how_the_reply_was_written() -
         models=[pb.ModelVersion(name="fusion", version="1", sha256=b"\2" * 32), pb.ModelVersion(name="text_encoder")],
     )  # fmt: skip
     attempts = [
-        pb.Attempt(index=0, faults=["privacy"], completion_tokens=9),
+        pb.Attempt(index=0, faults=["privacy"], completion_tokens=9, text="Where do you live?"),
         pb.Attempt(index=1, score=0.75, sent=True, completion_tokens=14),
     ]
     written = reply(said, token_ids=[4, 5, 2**32 - 1], token_log_probs=[-0.5, -1.5, 0.0], attempts=attempts)
@@ -114,10 +114,11 @@ def test_a_row_tells_how_the_choice_came_about_and_how_the_reply_was_written() -
         {"index": 0, "faults": ["privacy"], "score": None, "sent": False, "completion_tokens": 9},
         {"index": 1, "faults": [], "score": 0.75, "sent": True, "completion_tokens": 14},
     ]
+    assert found["attempt_texts"] == [{"index": 0, "text": "Where do you live?"}]
     assert found["pseudonym_key"] == PSEUDONYMS.key_id
     before = row_of(decision(said), reply(said))
     names = ("state", "state_version", "eligible", "explored", "exploration", "policy_sha256", "token_ids",
-             "token_log_probs", "reply_attempts")  # fmt: skip
+             "token_log_probs", "reply_attempts", "attempt_texts", "panel", "absent_judges")  # fmt: skip
     assert {name: before[name] for name in names} == dict.fromkeys(names), "an older service told none of it"
 
 

@@ -71,6 +71,8 @@ def tilted(row: Row) -> Any:
         (changed(1, step=0), {"step": 1, "gap": 1}),
         (changed(pseudonym_key="00000000"), {"keys": 1}),
         (changed(has_reply=False, fit_for_ope=False), {"no_reply": 1}),
+        (changed(reward_version="reward-1+another+panel"), {"rewards": 1}),
+        (changed(absent_judges=[{"judge": "empathy", "reason": "resting"}]), {"absent": 1}),
     ],
 )
 def test_each_fault_is_found(rows: list[Row], expected: dict[str, int]) -> None:

@@ -67,6 +67,69 @@ def test_pairs_answer_the_same_dialogue(tmp_path: Path) -> None:
         assert pair["score_chosen"] - pair["score_rejected"] == pytest.approx(best["reward"] - worst["reward"])
 
 
+def attempted(*others: tuple[dict[str, Any], str], score: float | None = 0.9, **changes: Any) -> Row:
+    """A row whose reply was the last of several attempts."""
+    base = {"index": 0, "faults": [], "score": None, "sent": False, "completion_tokens": 3}
+    made = [base | {"index": index} | more for index, (more, _) in enumerate(others)]
+    sent = base | {"index": len(made), "score": score, "sent": True}
+    texts = [{"index": index, "text": text} for index, (_, text) in enumerate(others)]
+    return ROWS[0] | {"reply_attempts": [*made, sent], "attempt_texts": texts} | changes
+
+
+def test_attempts_at_one_reply_are_pairs_with_where_they_come_from(tmp_path: Path) -> None:
+    row = attempted(
+        ({"score": 0.85}, "nearly as good"),
+        ({"faults": ["encourages_harm", "a.rule"]}, "what the guard stop"),
+        ({"score": 0.2}, "worse"),
+        ({}, "nobody scored it"),
+        ({"score": 0.1}, ROWS[0]["reply_text"]),
+    )
+    done = export(of([row]), "trl-dpo", tmp_path / "out", Wishes(min_gap=0.1))
+    assert done.as_json()["sources"] == {"attempts": 1, "refused": 1}
+    refused, worse = table(tmp_path / "out")
+    assert all(pair["chosen"] == [{"role": "assistant", "content": row["reply_text"]}] for pair in (refused, worse))
+    assert refused["rejected"] == [{"role": "assistant", "content": "what the guard stop"}]
+    assert (refused["source"], refused["score_rejected"]) == ("refused", None)
+    assert refused["faults_rejected"] == ["encourages_harm", "a.rule"]
+    assert (worse["source"], worse["score_chosen"], worse["score_rejected"]) == ("attempts", 0.9, 0.2)
+    assert (worse["attempt_chosen"], worse["attempt_rejected"]) == (5, 2)
+    assert worse["row_id_chosen"] == worse["row_id_rejected"] == row["row_id"]
+    export(of([row]), "trl-dpo", tmp_path / "one", Wishes(pairs=("attempts",)))
+    assert [pair["source"] for pair in table(tmp_path / "one")] == ["attempts"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"reply_source": "vetted_fallback"}, {"crisis_gate_failed": True}, {"dialogue": None},
+        {"reply_text": None, "attempt_texts": None},
+        {"reply_attempts": [{"index": 1, "faults": ["late"], "score": 0.9, "sent": True, "completion_tokens": 3}]},
+    ],
+)  # fmt: skip
+def test_what_was_refused_is_never_the_chosen_one(tmp_path: Path, changes: dict[str, Any]) -> None:
+    row = attempted(({"faults": ["encourages_harm"]}, "refused"), ({"score": 0.1}, "worse")) | changes
+    with pytest.raises(NothingToExportError):
+        export(of([row]), "trl-dpo", tmp_path / "out", Wishes(min_gap=0.0))
+
+
+def test_a_reply_that_broke_the_crisis_rule_is_never_preferred(tmp_path: Path) -> None:
+    """Not even where the person rated it higher."""
+    same = [row | {"rating": rating} for row, rating in zip(ROWS[0:12:6], (1.0, 0.2), strict=True)]
+    assert same[0]["dialogue"][0]["text"] == same[1]["dialogue"][0]["text"]
+    broken = [same[0] | {"crisis_gate_failed": True}, same[1]]
+    wishes = Wishes(target="rating")
+    (pair,) = (export(of_rated(same), "trl-dpo", tmp_path / "before", wishes), *table(tmp_path / "before"))[1:]
+    assert pair["chosen"][0]["content"] == same[0]["reply_text"]
+    with pytest.raises(NothingToExportError):
+        export(of_rated(broken), "trl-dpo", tmp_path / "after", wishes)
+    export(of_rated(broken), "trl-kto", tmp_path / "kto", wishes)
+    assert [one["label"] for one in table(tmp_path / "kto")] == [False, False]
+
+
+def of_rated(found: list[Row]) -> Rows:
+    return lambda: iter([{"next_intensity": None} | row for row in found])
+
+
 def test_without_pairs_there_is_an_error_and_no_folder(tmp_path: Path) -> None:
     with pytest.raises(NothingToExportError, match="Lower --min-gap, or take trl-kto"):
         export(of(ROWS), "trl-dpo", tmp_path / "out", Wishes(min_gap=2.0))

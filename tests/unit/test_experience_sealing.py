@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from reward_events import ANSWER, PSEUDONYMS, SAID, MemorySource, MemoryStore, context, decision, reply, row_of, trust
 
+from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import UnavailableError
 from multimood.experience.reader import rows
 from multimood.experience.record import merge
@@ -21,7 +22,8 @@ pytestmark = pytest.mark.unit
 
 MASTER = MasterKeys("a master key for tests")
 NAME = "experience/v2/date=2026-09-21/reply-0-0.parquet"
-WORDS = (SAID.encode(), ANSWER.encode(), b"Hello.")
+REFUSED = "Tell me where you live, and your bank account."
+WORDS = (SAID.encode(), ANSWER.encode(), b"Hello.", REFUSED.encode())
 
 
 @pytest.fixture
@@ -32,7 +34,9 @@ def runner() -> Iterator[asyncio.Runner]:
 
 def whole(**changes: Any) -> dict[str, Any]:
     said = context()
-    return row_of(decision(said), reply(said, token_ids=[5, 7], token_log_probs=[-0.5, -1.0]), trust(said)) | changes
+    attempts = [pb.Attempt(index=0, faults=["privacy"], text=REFUSED), pb.Attempt(index=1, sent=True)]
+    written = reply(said, token_ids=[5, 7], token_log_probs=[-0.5, -1.0], attempts=attempts)
+    return row_of(decision(said), written, trust(said)) | changes
 
 
 def sealed(store: MemoryStore, runner: asyncio.Runner, row: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -128,6 +132,23 @@ def test_old_files_without_the_new_columns_are_read(runner: asyncio.Runner) -> N
     found = read(encode([whole()], older), RowOpener(None, runner))
     assert found["subject"] is None
     assert found["content_status"] == "clear"
+
+
+def test_what_was_sealed_before_there_were_texts_of_attempts_opens(runner: asyncio.Runner) -> None:
+    import pyarrow as pa
+
+    store = MemoryStore()
+    row = sealed(store, runner, whole(attempt_texts=None))
+    later = {"attempt_texts", "panel", "absent_judges"}
+    older = pa.schema([field for field in SCHEMA if field.name not in later], metadata=SCHEMA.metadata)
+    data = encode([row], older)
+    found = read(data, RowOpener(Keyring(store, "keys", MASTER), runner))
+    assert (found["reply_text"], found["attempt_texts"], found["panel"]) == (ANSWER, None, None)
+    newer = sealed(store, runner, row_of(decision(context("u2")), reply(context("u2")), trust(context("u2"))))
+    both = merged(data, [newer], EXPERIENCE_TABLE)
+    assert both is not None
+    kept = {one["row_id"]: one for one in rows(MemorySource({NAME: both}))}
+    assert set(kept) == {row["row_id"], newer["row_id"]}, "an old file takes new rows"
 
 
 async def test_rows_wait_while_the_key_store_is_away() -> None:

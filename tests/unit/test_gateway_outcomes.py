@@ -59,6 +59,17 @@ def test_the_first_reply_wins() -> None:
     assert outcome.reply.text == "vetted"
 
 
+def test_nobody_is_told_what_the_guard_refused() -> None:
+    known = outcomes()
+    unsent = pb.Attempt(index=0, faults=["encourages_harm"], text="what was refused")
+    known.see(KEY, pb.Reply(text="hello", source=GENERATED, attempts=[unsent, pb.Attempt(index=1, sent=True)]))
+    outcome = known.get(KEY)
+    assert outcome is not None
+    (response,) = story().news(outcome, 0.0)
+    assert b"what was refused" not in response.SerializeToString()
+    assert [list(one.faults) for one in response.reply.attempts] == [["encourages_harm"], []]
+
+
 def test_the_newest_trust_score_wins() -> None:
     known = outcomes()
     for reward in (0.2, 0.9):

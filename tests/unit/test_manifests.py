@@ -1,7 +1,6 @@
 """What k8s/ comes to, held to the project's own rules; and each rule finds what it is for."""
 
 import copy
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -11,14 +10,16 @@ from typing import Any
 
 import pytest
 import yaml
+from promql import asked, expressions, rules
 
 from benchmarks.capacity import HEAD, rows, turn
 from benchmarks.capacity import measured as measured_costs
-from multimood.access import access_of
+from multimood.access import ACCESS
 from multimood.local.services import SERVICES
 from multimood.settings import KafkaSettings
 from tools.manifests import generated
-from tools.manifests.policy import findings, pods
+from tools.manifests.labels import pods
+from tools.manifests.policy import findings
 from tools.manifests.render import K8S, ROOT, Rendered, components, kustomize, mixed, mixtures, overlays
 from tools.manifests.schemas import faults, strict
 from tools.manifests.strimzi import PARTITIONS, topics, users
@@ -28,12 +29,15 @@ pytestmark = pytest.mark.unit
 KUBECTL = str(Path(sys.executable).parent / "kubectl")
 PROD = K8S / "overlays" / "prod"
 GUIDE = (ROOT / "docs" / "operations.md").read_text()
-METRIC = re.compile(r"\b(?:multimood|kafka|kube|nv)_[a-z0-9_]+\b")
 
 
 @cache
+def rendered(folder: Path) -> Rendered:
+    return kustomize(folder, KUBECTL)
+
+
 def prod() -> Rendered:
-    return kustomize(PROD, KUBECTL)
+    return rendered(PROD)
 
 
 def changed(kind: str, name: str, change: Callable[[Any], None]) -> list[str]:
@@ -49,7 +53,7 @@ def changed(kind: str, name: str, change: Callable[[Any], None]) -> list[str]:
 
 @pytest.mark.parametrize("folder", overlays(), ids=lambda path: str(path.relative_to(K8S)))
 def test_nothing_is_found(folder: Path) -> None:
-    assert list(findings(kustomize(folder, KUBECTL))) == []
+    assert list(findings(rendered(folder))) == []
 
 
 @pytest.mark.parametrize("chosen", mixtures(most=1), ids="+".join)
@@ -97,6 +101,8 @@ def container_of(manifest: Any) -> Any:
         ("PodDisruptionBudget", "multimood-joiner", lambda one: one["spec"].update(selector={}), "exactly one"),
         ("NetworkPolicy", "multimood-joiner", lambda one: one["spec"].update(policyTypes=["Ingress"]), "['Egress']"),
         ("NetworkPolicy", "multimood-joiner", lambda one: one["spec"]["ingress"][0].update(ports=[{"port": 1}]), "[1]"),
+        ("NetworkPolicy", "multimood-strategist", lambda one: one["spec"]["egress"].clear(), "may not go out"),
+        ("NetworkPolicy", "multimood-triton", lambda one: one["spec"]["ingress"].clear(), "is not let in there"),
         ("Service", "triton", lambda one: one["spec"]["ports"][0].update(targetPort="x"), "leads to nothing"),
         ("ConfigMap", "multimood-triton-canary", lambda one: one["metadata"].update(name="x"), "not there"),
         ("ScaledObject", "multimood-joiner", lambda one: one["spec"].update(maxReplicaCount=13), "nothing to do"),
@@ -165,7 +171,7 @@ def test_scaling_is_by_the_groups_that_there_are_and_up_to_the_partitions() -> N
     for service in SERVICES:
         one = scaled[f"multimood-{service.name.replace('_', '-')}"]["spec"]
         (trigger,) = one["triggers"]
-        if access_of(service.name).has_group:
+        if ACCESS[service.name].consumes:
             assert trigger["metadata"]["consumerGroup"] == f"{prefix}.{service.name}"
             assert trigger["metadata"]["offsetResetPolicy"] == "earliest", "as the workers begin"
         else:
@@ -199,8 +205,8 @@ def test_an_account_may_do_what_its_service_does() -> None:
             }
             for operation in ("Read", "Write")
         }
-        access = access_of(service.name)
-        assert may == {"Read": set(access.reads), "Write": set(access.writes)}
+        access = ACCESS[service.name]
+        assert may == {"Read": set(access.reads), "Write": set(access.written)}
         assert all(rule["resource"]["patternType"] == "literal" for rule in rules)
 
 
@@ -216,15 +222,15 @@ def test_each_pod_has_the_account_of_its_own_service() -> None:
 def test_every_secret_that_is_read_is_in_the_guide_or_made_by_strimzi() -> None:
     made = {f"{one['metadata']['name']}" for one in users()} | {"multimood-cluster-ca-cert"}
     for folder in overlays():
-        for name, secret in set(secrets(kustomize(folder, KUBECTL))):
+        for name, secret in set(secrets(rendered(folder))):
             assert secret in made or f"`{secret}`" in GUIDE, (
                 f"{name} reads Secret {secret}, of which the guide says nothing"
             )
 
 
-def secrets(rendered: Rendered) -> Iterator[tuple[str, str]]:
-    for name, pod, _ in pods(rendered):
-        yield from ((name, one["secret"]["secretName"]) for one in pod.get("volumes", ()) if "secret" in one)
+def secrets(one: Rendered) -> Iterator[tuple[str, str]]:
+    for name, pod, _ in pods(one):
+        yield from ((name, volume["secret"]["secretName"]) for volume in pod.get("volumes", ()) if "secret" in volume)
         for container in pod["containers"]:
             for variable in container.get("env", ()):
                 if "secretKeyRef" in variable.get("valueFrom", {}):
@@ -234,15 +240,7 @@ def secrets(rendered: Rendered) -> Iterator[tuple[str, str]]:
 # --- monitoring ------------------------------------------------------------------------------------------------------
 
 
-def expressions() -> Iterator[tuple[str, str]]:
-    """Alerts and panels with their PromQL."""
-    for group in prod().of("PrometheusRule")["multimood"]["spec"]["groups"]:
-        yield from ((rule["alert"], rule["expr"]) for rule in group["rules"])
-    for text in prod().of("ConfigMap")["multimood-dashboards"]["data"].values():
-        for panel in json.loads(text)["panels"]:
-            yield from ((panel["title"], target["expr"]) for target in panel["targets"])
-
-
+@cache
 def measured() -> set[str]:
     """Names that the code's metrics have on the page that Prometheus reads."""
     names: set[str] = set()
@@ -265,16 +263,26 @@ def parts(kind: str, name: str) -> set[str]:
     return {f"{name}_total"} if kind == "counter" else {name}
 
 
-def test_alerts_and_dashboards_ask_for_metrics_that_the_code_has() -> None:
-    known = measured()
-    assert len(known) > 50
-    for where, expression in expressions():
-        asked = {name for name in METRIC.findall(re.sub(r'"[^"]*"', '""', expression)) if name.startswith("multimood_")}
-        assert asked <= known, (where, asked - known)
+OTHERS = {"kafka": "Strimzi's exporter", "kube": "kube-state-metrics", "nv": "Triton"}
+
+
+@pytest.mark.parametrize(("where", "expression"), list(expressions()))
+def test_alerts_and_dashboards_ask_for_metrics_that_the_code_has(where: str, expression: str) -> None:
+    metrics = {name for name, _ in asked(expression)}
+    assert metrics, where
+    own = {name for name in metrics if name.partition("_")[0] not in OTHERS}
+    assert own <= measured(), (where, own - measured())
+
+
+def test_what_is_no_promql_is_found() -> None:
+    with pytest.raises(ValueError, match="unclosed"):
+        asked("sum by (a) (rate(multimood_events_total[5m])")
+    assert asked('sum by (le) (rate(a{b="c"}[5m])) / d > 1') == {("a", frozenset({"le", "b"})), ("d", frozenset())}
 
 
 def test_the_dashboards_show_what_an_operator_asks_for() -> None:
     shown = " ".join(expression for _, expression in expressions())
+    assert len(measured()) > 50
     for metric in (
         "multimood_hop_duration", "kafka_consumergroup_lag", "multimood_events_total", "multimood_joined_modalities",
         "multimood_decisions_total", "multimood_trust_score", "multimood_escalations_oldest", "[.]dlq",
@@ -284,12 +292,11 @@ def test_the_dashboards_show_what_an_operator_asks_for() -> None:
 
 def test_every_alert_leads_to_a_line_of_the_guide() -> None:
     headings = {line.removeprefix("### ") for line in GUIDE.splitlines() if line.startswith("### ")}
-    rules = [rule for group in prod().of("PrometheusRule")["multimood"]["spec"]["groups"] for rule in group["rules"]]
-    for rule in rules:
+    for rule in rules():
         assert rule["alert"] in headings
         assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
         assert rule["annotations"]["summary"]
-    assert {heading for heading in headings if heading.startswith("Multimood")} == {rule["alert"] for rule in rules}
+    assert {heading for heading in headings if heading.startswith("Multimood")} == {rule["alert"] for rule in rules()}
 
 
 def test_the_collector_takes_and_gives() -> None:

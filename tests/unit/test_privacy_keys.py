@@ -151,6 +151,17 @@ async def test_keys_are_rewrapped_by_a_new_master_key() -> None:
         await keyring(store).key_for(ONE, T0)
 
 
+async def test_a_key_that_others_change_meanwhile_is_rewrapped_as_they_left_it() -> None:
+    store, both = MemoryStore(slow=3), MasterKeys("the new master key", "a master key for tests")
+    await keyring(store).key_for(ONE, T0)
+    erasing = asyncio.create_task(destroy(store, "keys", ONE, T0 + 5))
+    await asyncio.sleep(0)
+    await keyring(store, master=both).rewrap(ONE.name)  # it has read the key that is no more when it writes
+    assert await erasing
+    with pytest.raises(ErasedError):
+        await keyring(store, master=both).key_for(ONE, T0)
+
+
 @pytest.mark.parametrize("change", [b"", b"{}", b"[]", b'{"erased_at_us": "x"}'])
 async def test_a_damaged_entry_is_told(change: bytes) -> None:
     store = MemoryStore(objects={ONE.name: change})

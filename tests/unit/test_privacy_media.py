@@ -9,7 +9,7 @@ from reward_events import PSEUDONYMS, MemoryStore, context
 
 from multimood import encoding
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.erasure.media import expired, media_of
+from multimood.erasure.media import Swept, expired, media_of, sweep
 from multimood.errors import ConfigurationError, UnavailableError
 from multimood.media.errors import MediaError
 from multimood.privacy import OVERHEAD, ErasedError, Keyring, MasterKeys, Subject
@@ -35,9 +35,12 @@ class Shelf:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.down = False
+        self.deletes = 1_000
+        """So many go well before it is away."""
 
     async def delete(self, bucket: str, key: str) -> None:
-        if self.down:
+        self.deletes -= 1
+        if self.down or self.deletes < 0:
             raise UnavailableError("down")
         self.objects.pop(key, None)
 
@@ -189,6 +192,22 @@ async def test_the_sweep_takes_what_is_over_by_its_class() -> None:
     assert "acme/p/class=long/u/a" not in await over(31)
     assert len(await over(31)) == 4
     assert len(await over(401)) == 5
+
+
+async def test_a_sweep_that_was_broken_off_is_finished_by_the_next() -> None:
+    shelf, now = Shelf(), datetime(2026, 9, 3, tzinfo=UTC)
+    shelf.objects = {f"acme/p/passing/u{number}/a": b"" for number in range(5)} | {"acme/p/class=standard/u/a": b""}
+
+    async def swept(**how: bool) -> Swept:
+        return await sweep(shelf, STANDARD, now=now, **how)  # type: ignore[arg-type]
+
+    assert await swept(dry_run=True) == Swept("", dry_run=True, over=5)
+    shelf.deletes = 2
+    assert await swept() == Swept("", dry_run=False, over=5, removed=2, fault="down")
+    shelf.deletes = 1_000
+    assert await swept() == Swept("", dry_run=False, over=3, removed=3)
+    assert await swept() == Swept("", dry_run=False)
+    assert list(shelf.objects) == ["acme/p/class=standard/u/a"]
 
 
 async def test_a_person_s_media_are_those_in_their_folder_and_those_referred_to_of_their_tenant() -> None:

@@ -46,6 +46,36 @@ async def test_a_refused_attempt_is_followed_by_another() -> None:
     assert first.temperature < second.temperature
 
 
+def texts(reply: pb.Reply) -> list[str]:
+    return [one.text for one in reply.attempts]
+
+
+async def test_what_was_not_sent_is_kept_for_who_allowed_learning() -> None:
+    allowed = decision()
+    allowed.context.privacy.learning_consent = True
+    reply = await answer(Wire(), Model(HARM_LATE, KIND), allowed)
+    assert reply is not None
+    first, second = texts(reply)
+    assert "".join(HARM_LATE).startswith(first), "as far as the guard let it be written"
+    assert "kill yourself" in first
+    assert second == "", "the reply has it"
+    plain = await answer(Wire(), Model(HARM_LATE, KIND), decision())
+    assert plain is not None
+    assert texts(plain) == ["", ""], "without consent nothing is kept"
+    refused = await answer(Wire(), Model(HARM), allowed)
+    assert refused is not None
+    assert refused.source == pb.REPLY_SOURCE_VETTED_FALLBACK
+    assert all("kill yourself" in one for one in texts(refused))
+
+
+async def test_the_candidates_that_were_not_chosen_are_kept() -> None:
+    said = decision()
+    said.context.privacy.learning_consent = True
+    scores: dict[str, float | None] = {"Hm.": 0.2, "I hear you.": 0.9}
+    reply, _, _ = await sent_of([["Hm."], ["I hear you."]], scores, said=said)
+    assert (reply.text, texts(reply)) == ("I hear you.", ["Hm.", ""])
+
+
 async def test_what_left_of_a_refused_attempt_is_followed_by_a_whole_reply() -> None:
     wire, model = Wire(), Model(HARM_LATE, KIND)
     reply = await answer(wire, model, decision())
@@ -100,7 +130,11 @@ async def test_a_vetted_reply_without_the_model_has_no_attempts() -> None:
 
 
 async def sent_of(
-    texts: Sequence[Sequence[str]], scores: dict[str, float | None], **settings: Any
+    written: Sequence[Sequence[str]],
+    scores: dict[str, float | None],
+    *,
+    said: pb.Decision | None = None,
+    **settings: Any,
 ) -> tuple[pb.Reply, Wire, list[TrustCase]]:
     wire, cases = Wire(), []
 
@@ -108,18 +142,18 @@ async def sent_of(
         cases.append(case)
         return scores[case.reply]
 
-    own = ResponderSettings(candidates=len(texts), **settings)
-    made = Responder(Bus(wire.emit, wire.dead_letter), Model(*texts), TEXTS, own, score)
-    outputs = await made.handle(event(decision()))
+    own = ResponderSettings(candidates=len(written), **settings)
+    made = Responder(Bus(wire.emit, wire.dead_letter), Model(*written), TEXTS, own, score)
+    outputs = await made.handle(event(said or decision()))
     await wire.emit(outputs, "")
     (reply,) = wire.replies
     return reply, wire, cases
 
 
 async def test_the_best_of_several_is_sent_as_a_whole() -> None:
-    texts = [["Hm."], ["I hear you."], HARM, ["Oh dear."]]
+    written = [["Hm."], ["I hear you."], HARM, ["Oh dear."]]
     scores: dict[str, float | None] = {"Hm.": 0.2, "I hear you.": 0.9, "Oh dear.": 0.4}
-    reply, wire, cases = await sent_of(texts[:4], scores)
+    reply, wire, cases = await sent_of(written[:4], scores)
     assert reply.text == "I hear you."
     assert [piece.text for piece in wire.pieces] == ["I hear you."]
     assert [(round(one.score, 1) if one.HasField("score") else None, one.sent) for one in reply.attempts] == [

@@ -457,5 +457,5 @@ def test_the_reply_tells_the_tokens_that_are_known(tokens: list[Token], ids: lis
     attempt = Attempt(0)
     for token in tokens:
         attempt.progress.take(Piece("a", "", 1, 1, "m-1", [token]))
-    made = about("m", "p", Ask((), 8, 0.0, 1, 1.0), [attempt], attempt, received_at_us=0)
+    made = about("m", "p", Ask((), 8, 0.0, 1, 1.0), [attempt], attempt, received_at_us=0, texts=True)
     assert (list(made.token_ids), list(made.token_log_probs)) == (ids, log_probs)

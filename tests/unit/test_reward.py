@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -20,6 +21,7 @@ from reward_events import (
     decision,
     delivery,
     reply,
+    row_of,
     trust,
     vetted,
 )
@@ -40,7 +42,16 @@ from multimood.privacy.keyring import destroy
 from multimood.safety import Screener
 from multimood.settings import TritonSettings
 from multimood.taxonomy import CRITERIA
-from multimood.trust import CriterionScore, PrivacyJudge, ReplyRules, SafetyJudge, TrustCase, TrustScores, TrustWeights
+from multimood.trust import (
+    CriterionScore,
+    Judge,
+    PrivacyJudge,
+    ReplyRules,
+    SafetyJudge,
+    TrustCase,
+    TrustScores,
+    TrustWeights,
+)
 from multimood.trust.embedding import embedder
 from services.reward import core
 from services.reward.__main__ import _judges as judges_of
@@ -121,10 +132,43 @@ def test_without_its_decision_a_reply_is_not_taken_for_unscreened() -> None:
     assert not gate(None, vetted(context()), known=False)
 
 
-def score_of(scores: TrustScores, *, failed: bool = False) -> pb.TrustScore:
+@dataclass(frozen=True)
+class Seated:
+    """A judge that is only named."""
+
+    name: str
+    version: str
+    criteria: tuple[str, ...]
+
+    async def score(self, case: TrustCase) -> dict[str, float]:
+        raise AssertionError(case)
+
+
+def score_of(scores: TrustScores, *, failed: bool = False, judges: Sequence[Judge] = ()) -> pb.TrustScore:
     return core.trust_score(
-        context(), scores, failed=failed, weights=WEIGHTS, rules=RULES, experience_key="b/k", hop=pb.Hop(service="r")
-    )
+        context(), scores, failed=failed, weights=WEIGHTS, rules=RULES, judges=judges, experience_key="b/k",
+        hop=pb.Hop(service="r"),
+    )  # fmt: skip
+
+
+def test_the_set_of_judges_is_told_and_named_in_the_reward_s_version() -> None:
+    rules, learned = Seated("rules", "r-1", ("safety",)), Seated("learned", "l-1", ("empathy",))
+    scores = TrustScores((CriterionScore("safety", 9.0, "rules", "r-1"),), (("learned", "resting"),))
+    both = score_of(scores, judges=[rules, learned])
+    assert [(seat.judge, seat.judge_version, list(seat.criteria)) for seat in both.panel] == [
+        ("rules", "r-1", ["safety"]), ("learned", "l-1", ["empathy"]),
+    ]  # fmt: skip
+    assert [(one.judge, one.reason) for one in both.absent] == [("learned", "resting")]
+    row = row_of(None, None, both)
+    assert row["panel"][1] == {"judge": "learned", "judge_version": "l-1", "criteria": ["empathy"]}
+    assert row["absent_judges"] == [{"judge": "learned", "reason": "resting"}]
+    panels: list[list[Judge]] = [
+        [rules, learned], [rules], [learned, rules], [rules, Seated("learned", "l-2", ("empathy",))],
+        [rules, Seated("learned", "l-1", ("empathy", "reliability"))],
+    ]  # fmt: skip
+    versions = [score_of(scores, judges=panel).reward_version for panel in panels]
+    assert len(set(versions)) == len(panels), "the same score by the same judge, but in another company"
+    assert score_of(scores, judges=panels[0]).reward_version == both.reward_version
 
 
 def test_what_nobody_scored_has_no_score() -> None:
@@ -563,12 +607,37 @@ async def test_feedback_about_what_is_in_the_log_is_written_once() -> None:
 
 
 async def test_feedback_quicker_than_the_score_waits_for_it() -> None:
-    world, said = World(feedback_wait_s=0.3), context()
+    world, said = World(feedback_wait_s=60), context()
+    await world.give(topics.DECISION, decision(said))
+    await world.give(topics.FEEDBACK, rating())
+    await world.give(topics.FEEDBACK, rating("another"), 1)
+    await asyncio.sleep(0.05)
+    assert world.trackers[topics.FEEDBACK.name].head == 0, "nothing is known yet"
+    await world.give(topics.REPLY, reply(said))
+    await world.until(lambda: world.trackers[topics.FEEDBACK.name].head == 1 and not world.open(topics.REPLY))
+    assert [one["rating"] for one in world.rows(feedback=True)[0]["feedback"]] == [0.8]
+    assert world.processor.held == 1, "the other one waits on"
+
+
+async def test_feedback_quicker_than_a_score_without_consent_is_let_go_with_it() -> None:
+    world, said = World(feedback_wait_s=60), context(consent=False)
     await world.give(topics.FEEDBACK, rating())
     await world.give(topics.DECISION, decision(said))
     await world.give(topics.REPLY, reply(said))
-    await asyncio.sleep(0.05)
+    await world.done()
+    assert world.store.objects == {}
+
+
+async def test_feedback_read_again_after_a_crash_waits_for_the_score_that_is_read_back() -> None:
+    world, said = World(feedback_wait_s=60), context()
+    await world.give(topics.DECISION, decision(said))
+    await world.give(topics.REPLY, reply(said))
+    await world.done()
+    world.start()
+    await world.give(topics.FEEDBACK, rating())
+    await asyncio.sleep(0.02)
     assert world.open(topics.FEEDBACK)
+    world.recover()
     await world.done()
     assert len(world.rows(feedback=True)[0]["feedback"]) == 1
 

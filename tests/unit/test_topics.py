@@ -3,10 +3,11 @@
 import pytest
 
 from multimood import topics
+from multimood.access import READERS
 from multimood.bus.admin import wanted
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.settings import KafkaSettings
-from multimood.topics import BY_NAME, EMBEDDINGS, READERS, TOPICS, key_of
+from multimood.topics import BY_NAME, EMBEDDINGS, TOPICS, key_of
 from services.joiner import agent as joiner
 from services.responder import agent as responder
 from services.reward import agent as reward

@@ -1,5 +1,6 @@
 """Values in what a person says, and the reward of what follows a reply. All sentences were made up."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from multimood.errors import ConfigurationError
-from multimood.trust.values import VALUES, Ahead, ValueDetector, delayed_rewards, lookahead
+from multimood.trust.ahead import Find, Looking, delayed_rewards, with_lookahead
+from multimood.trust.values import VALUES, Ahead, ValueDetector, lookahead
 
 pytestmark = pytest.mark.unit
 
@@ -78,23 +80,70 @@ def row(step: int, text: str, conversation: str = "c", **more: Any) -> dict[str,
     return said | {"has_decision": True, "dialogue": [{"text": "before"}, {"text": text}]} | more
 
 
-async def test_rewards_from_logged_rows() -> None:
-    nature, family = (
-        "Being outdoors among plants and animals matters to me.",
-        "I care deeply for my family and friends.",
-    )
+NATURE = "Being outdoors among plants and animals matters to me."
+FAMILY = "I care deeply for my family and friends."
+
+
+def found_by(detector: ValueDetector) -> Find:
+    with asyncio.Runner() as runner:
+        known = {text: runner.run(detector.find([text]))[0] for text in (NATURE, FAMILY, "hello")}
+    return lambda texts: [known[text] for text in texts]
+
+
+def told(found: dict[str, Ahead | None]) -> dict[str, Any]:
+    return {name: None if ahead is None else (ahead.reward, ahead.complete) for name, ahead in found.items()}
+
+
+def test_rewards_from_logged_rows() -> None:
     rows = [
-        row(2, family), row(0, "hello"), row(1, nature), row(4, nature),
-        row(0, nature, "d"), row(1, family, "d", has_decision=False),
+        row(2, FAMILY), row(0, "hello"), row(1, NATURE),
+        row(0, NATURE, "d"), row(1, FAMILY, "d", has_decision=False),
     ]  # fmt: skip
-    detector = ValueDetector.load(embed)
-    first, second = map(len, await detector.find([nature, family]))
+    find = found_by(ValueDetector.load(embed))
+    first, second = map(len, find([NATURE, FAMILY]))
     assert first
     assert second
-    found = await delayed_rewards(rows, detector, gamma=0.5, horizon=2)
-    assert {name: (ahead.reward, ahead.complete) for name, ahead in found.items()} == {
-        "c0": (first + 0.5 * second, True), "c1": (second, False), "c2": (0.0, False), "c4": (0.0, False),
-        "d0": (0.0, False),
+    found = delayed_rewards(rows, find, Looking(gamma=0.5, horizon=2))
+    assert told(found) == {
+        "c0": (first + 0.5 * second, True), "c1": (second, False), "c2": (0.0, False), "d0": (0.0, False),
     }  # fmt: skip
-    some = await delayed_rewards(rows, ValueDetector.load(embed), gamma=0.5, horizon=2, targets={"benevolence: caring"})
-    assert some["c0"].reward == 0.5
+    some = delayed_rewards(rows, find, Looking(0.5, 2, frozenset({"benevolence: caring"})))
+    assert some["c0"] == Ahead(0.5, complete=True)
+    more = list(with_lookahead([*rows, row(0, "x", "other")], found))
+    assert [one["lookahead"] for one in more] == [0.0, first + 0.5 * second, second, 0.0, None, None]
+    assert more[1]["lookahead_complete"] is True
+
+
+@pytest.mark.parametrize("unknown", [{"dialogue": None}, {"dialogue": [{"text": None}]}, {"dialogue": [{"text": " "}]}])
+def test_where_nobody_can_judge_there_is_no_reward(unknown: dict[str, Any]) -> None:
+    def find(texts: Sequence[str]) -> list[set[str]]:
+        return [{"humility"} for _ in texts]
+
+    rows = [row(step, NATURE) for step in range(5)]
+    rows[2] |= unknown
+    looking = Looking(gamma=1.0, horizon=2)
+    expected = {"c0": None, "c1": None, "c2": (2.0, True), "c3": (1.0, False), "c4": (0.0, False)}
+    assert told(delayed_rewards(rows, find, looking)) == expected
+    absent = {name: one for name, one in expected.items() if name != "c2"}
+    assert told(delayed_rewards([rows[0], rows[1], *rows[3:]], find, looking)) == absent, "a turn without consent"
+
+
+def test_a_long_log_is_judged_in_parts() -> None:
+    asked: list[int] = []
+
+    def find(texts: Sequence[str]) -> list[set[str]]:
+        asked.append(len(texts))
+        return [{text} for text in texts]
+
+    found = delayed_rewards((row(step, f"said {step}") for step in range(150)), find, Looking(1.0, 1))
+    assert asked == [64, 64, 22]
+    assert [ahead.reward if ahead else None for ahead in found.values()] == [1.0] * 149 + [0.0]
+
+
+def test_the_version_tells_all_that_the_reward_depends_on() -> None:
+    versions = {
+        looking.version("values-1")
+        for looking in (Looking(), Looking(0.5), Looking(horizon=2), Looking(targets=frozenset({"humility"})))
+    } | {Looking().version("values-2")}
+    assert len(versions) == 5
+    assert all("values-" in version for version in versions)

@@ -1,12 +1,13 @@
 """What this project asks of its manifests beyond their schemas: a sentence for everything that is found."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
-from tools.manifests.render import Manifest, Rendered
+from tools.manifests.labels import SERVING, matches, pods
+from tools.manifests.network import disagreements
+from tools.manifests.render import Rendered
 from tools.manifests.strimzi import PARTITIONS
 
-SERVING: Final = ("Deployment", "StatefulSet")
 BROUGHT: Final = frozenset({"multimood-tokenizer"})
 """ConfigMaps that the operator makes (docs/operations.md)."""
 PROBES: Final = ("startupProbe", "readinessProbe", "livenessProbe")
@@ -16,30 +17,6 @@ CONFINED: Final = {
 MARGIN_S: Final = 15
 """What a service has beyond its drain to leave its group and to send what is buffered."""
 DRAIN_S: Final = 15
-
-
-def pods(rendered: Rendered, *kinds: str) -> Iterator[tuple[str, Manifest, Mapping[str, str]]]:
-    """Name, pod spec and labels of everything that makes pods, or of those kinds."""
-    for one in rendered.manifests:
-        kind, name = one["kind"], one["metadata"]["name"]
-        if kind not in (kinds or (*SERVING, "Job", "CronJob")):
-            continue
-        spec = one["spec"]["jobTemplate"]["spec"] if kind == "CronJob" else one["spec"]
-        template = spec["template"]
-        yield f"{kind} {name}", template["spec"], template.get("metadata", {}).get("labels", {})
-
-
-def matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Whether a label selector selects these labels."""
-    for rule in selector.get("matchExpressions", ()):
-        value, values = labels.get(rule["key"]), rule.get("values", ())
-        found = {
-            "In": value in values, "NotIn": value not in values, "Exists": value is not None,
-            "DoesNotExist": value is None,
-        }[rule["operator"]]  # fmt: skip
-        if not found:
-            return False
-    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
 
 
 def confined(rendered: Rendered) -> Iterator[str]:
@@ -164,7 +141,7 @@ def scaled(rendered: Rendered) -> Iterator[str]:
 
 
 CHECKS: Final[tuple[Callable[[Rendered], Iterator[str]], ...]] = (
-    confined, bounded, attended, connected, complete, scaled,
+    confined, bounded, attended, connected, disagreements, complete, scaled,
 )  # fmt: skip
 
 

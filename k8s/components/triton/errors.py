@@ -41,6 +41,30 @@ class UnavailableError(MultimoodError):
     code = "unavailable"
 
 
+class RefusedError(UnavailableError):
+    """A dependency answered, and does not let us in: an operator has to do something, and then it succeeds."""
+
+    code = "refused"
+
+
+class AuthenticationError(RefusedError):
+    """It does not know us by the credentials that we gave."""
+
+    code = "authentication"
+
+
+class AuthorizationError(RefusedError):
+    """It knows us, and we may not do that."""
+
+    code = "authorization"
+
+
+class HandshakeError(RefusedError):
+    """No encrypted connection came about, or the two ends do not speak the same protocol."""
+
+    code = "handshake"
+
+
 class DeadlineExceededError(UnavailableError):
     """A dependency took longer than the call was allowed."""
 

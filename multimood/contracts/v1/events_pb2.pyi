@@ -410,18 +410,20 @@ class Reply(_message.Message):
     def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., text: _Optional[str] = ..., source: _Optional[_Union[ReplySource, str]] = ..., reason: _Optional[str] = ..., vetted_id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., prompt_version: _Optional[str] = ..., prompt_sha256: _Optional[bytes] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., strategy: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., first_token_us: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., token_ids: _Optional[_Iterable[int]] = ..., token_log_probs: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Attempt(_message.Message):
-    __slots__ = ("index", "faults", "score", "sent", "completion_tokens")
+    __slots__ = ("index", "faults", "score", "sent", "completion_tokens", "text")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     FAULTS_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     SENT_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
     index: int
     faults: _containers.RepeatedScalarFieldContainer[str]
     score: float
     sent: bool
     completion_tokens: int
-    def __init__(self, index: _Optional[int] = ..., faults: _Optional[_Iterable[str]] = ..., score: _Optional[float] = ..., sent: _Optional[bool] = ..., completion_tokens: _Optional[int] = ...) -> None: ...
+    text: str
+    def __init__(self, index: _Optional[int] = ..., faults: _Optional[_Iterable[str]] = ..., score: _Optional[float] = ..., sent: _Optional[bool] = ..., completion_tokens: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
 
 class ReplyDelta(_message.Message):
     __slots__ = ("context", "index", "text", "attempt")
@@ -447,8 +449,26 @@ class CriterionScore(_message.Message):
     judge_version: str
     def __init__(self, criterion: _Optional[str] = ..., score: _Optional[float] = ..., judge: _Optional[str] = ..., judge_version: _Optional[str] = ...) -> None: ...
 
+class Seat(_message.Message):
+    __slots__ = ("judge", "judge_version", "criteria")
+    JUDGE_FIELD_NUMBER: _ClassVar[int]
+    JUDGE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CRITERIA_FIELD_NUMBER: _ClassVar[int]
+    judge: str
+    judge_version: str
+    criteria: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, judge: _Optional[str] = ..., judge_version: _Optional[str] = ..., criteria: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Absence(_message.Message):
+    __slots__ = ("judge", "reason")
+    JUDGE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    judge: str
+    reason: str
+    def __init__(self, judge: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
 class TrustScore(_message.Message):
-    __slots__ = ("context", "scores", "reward", "crisis_gate_failed", "reward_version", "experience_key", "hops")
+    __slots__ = ("context", "scores", "reward", "crisis_gate_failed", "reward_version", "experience_key", "hops", "panel", "absent")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
     REWARD_FIELD_NUMBER: _ClassVar[int]
@@ -456,6 +476,8 @@ class TrustScore(_message.Message):
     REWARD_VERSION_FIELD_NUMBER: _ClassVar[int]
     EXPERIENCE_KEY_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
+    PANEL_FIELD_NUMBER: _ClassVar[int]
+    ABSENT_FIELD_NUMBER: _ClassVar[int]
     context: Context
     scores: _containers.RepeatedCompositeFieldContainer[CriterionScore]
     reward: float
@@ -463,7 +485,9 @@ class TrustScore(_message.Message):
     reward_version: str
     experience_key: str
     hops: _containers.RepeatedCompositeFieldContainer[Hop]
-    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., scores: _Optional[_Iterable[_Union[CriterionScore, _Mapping]]] = ..., reward: _Optional[float] = ..., crisis_gate_failed: _Optional[bool] = ..., reward_version: _Optional[str] = ..., experience_key: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ...) -> None: ...
+    panel: _containers.RepeatedCompositeFieldContainer[Seat]
+    absent: _containers.RepeatedCompositeFieldContainer[Absence]
+    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., scores: _Optional[_Iterable[_Union[CriterionScore, _Mapping]]] = ..., reward: _Optional[float] = ..., crisis_gate_failed: _Optional[bool] = ..., reward_version: _Optional[str] = ..., experience_key: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., panel: _Optional[_Iterable[_Union[Seat, _Mapping]]] = ..., absent: _Optional[_Iterable[_Union[Absence, _Mapping]]] = ...) -> None: ...
 
 class Feedback(_message.Message):
     __slots__ = ("context", "rating", "intensity", "source")

@@ -11,7 +11,8 @@ from multimood.experience.exports.dataset import export_hf
 from multimood.experience.exports.manifest import Noted
 from multimood.experience.exports.minari import export_minari
 from multimood.experience.exports.obp import export_obp
-from multimood.experience.exports.preferences import export_dpo, export_kto
+from multimood.experience.exports.pairs import export_dpo
+from multimood.experience.exports.preferences import export_kto
 from multimood.experience.exports.wishes import Exported, Kind, NothingToExportError, Rows, Wishes
 
 KINDS: Final[Mapping[Kind, Callable[[Rows, Path, Wishes], Exported]]] = MappingProxyType(

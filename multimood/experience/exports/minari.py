@@ -52,7 +52,7 @@ def export_minari(rows: Rows, out: Path, wishes: Wishes) -> Exported:
             "author": {"MultiMood"},
             "author_email": {"unknown"},
             "code_permalink": "unknown",
-            "description": f"{CREATED}; reward: {wishes.target}",
+            "description": f"{CREATED}; reward: {wishes.told}",
             "minari_version": minari_version,
             "state_version": found.version,
             "features": list(names_of(found.version)),

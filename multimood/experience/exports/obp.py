@@ -32,6 +32,7 @@ def export_obp(rows: Rows, out: Path, wishes: Wishes) -> Exported:
         conversation=np.array(found.conversations),
         features=np.array(names_of(found.version)),
         strategies=np.array(found.labels),
+        reward_of=np.array(wishes.told),
     )
     done.items = len(found.actions)
     return done
@@ -41,7 +42,7 @@ def load_bandit_feedback(folder: Path) -> dict[str, Any]:
     """What Open Bandit Pipeline takes as `bandit_feedback`; nothing in the file is run. Raises NotFoundError.
 
     Without a position: one strategy is chosen at a time. `action_context` is one-hot. Beside its own keys there are
-    `behaviour` (n_rounds, n_actions), `conversation`, `step`, `features` and `strategies`.
+    `behaviour` (n_rounds, n_actions), `conversation`, `step`, `features`, `strategies` and `reward_of`.
     """
     path = folder / FILE if folder.is_dir() else folder
     if not path.is_file():
