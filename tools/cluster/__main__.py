@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.cluster import kubectl, node, places, sandbox
+from tools.cluster.deploy import SERVERS, SERVICES
 from tools.cluster.places import CHECKOUT, ClusterError, programs, work
 
 BEGAN = time.monotonic()
@@ -20,12 +21,18 @@ def say(text: str) -> None:
     print(f"[{time.monotonic() - BEGAN:5.0f} s] {text}", file=sys.stderr, flush=True)
 
 
-def run(command: Sequence[str]) -> int:
+PARTS = ["kubernetes", "coredns", "calico"]
+IMAGES = ["pause", "coredns", *SERVICES, *SERVERS]
+SCALING = (["keda"], ["keda-operator", "keda-adapter"])
+
+
+def run(command: Sequence[str], *, scaling: bool = False) -> int:
     """Build what is missing, then run this program again inside new namespaces."""
     places.install()
-    for script, what in (("build.sh", "programs, at the first time most of an hour"), ("images.sh", "images")):
-        say(f"tools/cluster/{script}: building what is missing ({what})")
-        done = subprocess.run([CHECKOUT / "tools/cluster" / script], stdout=subprocess.DEVNULL, check=False)
+    parts, images = SCALING if scaling else ([], [])
+    for script, names in (("build.sh", PARTS + parts), ("images.sh", IMAGES + images)):
+        say(f"tools/cluster/{script}: building what is missing (at the first time this takes long)")
+        done = subprocess.run([CHECKOUT / "tools/cluster" / script, *names], stdout=subprocess.DEVNULL, check=False)
         if done.returncode:
             raise ClusterError(f"tools/cluster/{script} failed: see above")
     lock = (programs() / "node.lock").open("w")
@@ -34,14 +41,15 @@ def run(command: Sequence[str]) -> int:
     except BlockingIOError:
         say("another cluster runs here: waiting for its end")
         fcntl.flock(lock, fcntl.LOCK_EX)
-    return sandbox.enter_new([sys.executable, "-m", "tools.cluster", "inside", "--", *command])
+    code = sandbox.enter_new([sys.executable, "-m", "tools.cluster", "inside", "--", *command])
+    say("everything is down")
+    return code
 
 
 def inside(command: Sequence[str]) -> int:
     """Start the cluster, run the command, end the cluster; with process 1 the kernel ends whatever is left."""
     node.clear(work())
     sandbox.furnish(work())
-    (work() / "pid").write_text(Path("/proc/self").readlink().name)
     node.start(work(), say)
     code = subprocess.run(command, env=kubectl.environment(), check=False).returncode
     kubectl.works("delete", "pods", "--all", "--all-namespaces", "--grace-period=1", "--wait=true", "--timeout=30s")
@@ -72,15 +80,18 @@ def main() -> int:
         choices=("run", "enter", "inside"),
         help="run: start one; enter: look into the one that runs; inside: used by run",
     )
+    parser.add_argument("--scaling", action="store_true", help="run: build KEDA, too")
     parser.add_argument(
-        "command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="with kubectl and KUBECONFIG at hand"
+        "command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="finds the cluster by KUBECONFIG"
     )
     given = parser.parse_args()
     command = given.command[1:] if given.command[:1] == ["--"] else given.command
     if not command:
         parser.error("give a command, for instance -- kubectl get pods -A")
     try:
-        return {"run": run, "inside": inside, "enter": enter}[given.what](command)
+        if given.what == "run":
+            return run(command, scaling=given.scaling)
+        return {"inside": inside, "enter": enter}[given.what](command)
     except ClusterError as error:
         print(f"tools.cluster: {error}", file=sys.stderr)
         return 1
