@@ -21,7 +21,7 @@ SETTLED_S = 400.0
 
 
 def client_of(there: Deployed) -> Client:
-    return Client(there.address, there.api_key, tls=Tls(there.authority))
+    return Client(there.address, there.api_key, tls=Tls(Path(there.authority)))
 
 
 @contextmanager

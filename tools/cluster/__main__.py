@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.cluster import kubectl, node, places, sandbox
+from tools.cluster.deploy import SERVERS, SERVICES
 from tools.cluster.places import CHECKOUT, ClusterError, programs, work
 
 BEGAN = time.monotonic()
@@ -20,12 +21,18 @@ def say(text: str) -> None:
     print(f"[{time.monotonic() - BEGAN:5.0f} s] {text}", file=sys.stderr, flush=True)
 
 
-def run(command: Sequence[str]) -> int:
+PARTS = ["kubernetes", "coredns", "calico"]
+IMAGES = ["pause", "coredns", *SERVICES, *SERVERS]
+SCALING = (["keda"], ["keda-operator", "keda-adapter"])
+
+
+def run(command: Sequence[str], *, scaling: bool = False) -> int:
     """Build what is missing, then run this program again inside new namespaces."""
     places.install()
-    for script, what in (("build.sh", "programs, at the first time most of an hour"), ("images.sh", "images")):
-        say(f"tools/cluster/{script}: building what is missing ({what})")
-        done = subprocess.run([CHECKOUT / "tools/cluster" / script], stdout=subprocess.DEVNULL, check=False)
+    parts, images = SCALING if scaling else ([], [])
+    for script, names in (("build.sh", PARTS + parts), ("images.sh", IMAGES + images)):
+        say(f"tools/cluster/{script}: building what is missing (at the first time this takes long)")
+        done = subprocess.run([CHECKOUT / "tools/cluster" / script, *names], stdout=subprocess.DEVNULL, check=False)
         if done.returncode:
             raise ClusterError(f"tools/cluster/{script} failed: see above")
     lock = (programs() / "node.lock").open("w")
@@ -34,14 +41,15 @@ def run(command: Sequence[str]) -> int:
     except BlockingIOError:
         say("another cluster runs here: waiting for its end")
         fcntl.flock(lock, fcntl.LOCK_EX)
-    return sandbox.enter_new([sys.executable, "-m", "tools.cluster", "inside", "--", *command])
+    code = sandbox.enter_new([sys.executable, "-m", "tools.cluster", "inside", "--", *command])
+    say("everything is down")
+    return code
 
 
 def inside(command: Sequence[str]) -> int:
     """Start the cluster, run the command, end the cluster; with process 1 the kernel ends whatever is left."""
     node.clear(work())
     sandbox.furnish(work())
-    (work() / "pid").write_text(Path("/proc/self").readlink().name)
     node.start(work(), say)
     code = subprocess.run(command, env=kubectl.environment(), check=False).returncode
     kubectl.works("delete", "pods", "--all", "--all-namespaces", "--grace-period=1", "--wait=true", "--timeout=30s")
@@ -50,13 +58,17 @@ def inside(command: Sequence[str]) -> int:
 
 def enter(command: Sequence[str]) -> int:
     """Run a command inside the cluster that runs now."""
-    for status in Path("/proc").glob("[0-9]*/cmdline"):
-        argv = status.read_bytes().split(b"\0")
-        if b"tools.cluster" in argv and b"inside" in argv and argv[0] == os.fsencode(sys.executable):
-            namespaces = ["nsenter", "--target", status.parent.name, "--mount", "--net", "--pid", "--uts"]
-            return subprocess.run(
-                [*namespaces, f"--wd={Path.cwd()}", *command], env=kubectl.environment(), check=False
-            ).returncode
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            argv = (process / "cmdline").read_bytes().split(b"\0")
+            variables = (process / "environ").read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it has ended
+            continue
+        if argv[0] != os.fsencode(sys.executable) or b"tools.cluster" not in argv or b"inside" not in argv:
+            continue
+        ours = dict(one.split("=", 1) for one in variables if one.startswith(f"{sandbox.CGROUP}="))
+        namespaces = ["nsenter", "--target", process.name, "--mount", "--net", "--pid", "--uts", f"--wd={Path.cwd()}"]
+        return subprocess.run([*namespaces, *command], env=kubectl.environment() | ours, check=False).returncode
     raise ClusterError("no cluster runs: `python -m tools.cluster run -- COMMAND` starts one")
 
 
@@ -68,15 +80,18 @@ def main() -> int:
         choices=("run", "enter", "inside"),
         help="run: start one; enter: look into the one that runs; inside: used by run",
     )
+    parser.add_argument("--scaling", action="store_true", help="run: build KEDA, too")
     parser.add_argument(
-        "command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="with kubectl and KUBECONFIG at hand"
+        "command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="finds the cluster by KUBECONFIG"
     )
     given = parser.parse_args()
     command = given.command[1:] if given.command[:1] == ["--"] else given.command
     if not command:
         parser.error("give a command, for instance -- kubectl get pods -A")
     try:
-        return {"run": run, "inside": inside, "enter": enter}[given.what](command)
+        if given.what == "run":
+            return run(command, scaling=given.scaling)
+        return {"inside": inside, "enter": enter}[given.what](command)
     except ClusterError as error:
         print(f"tools.cluster: {error}", file=sys.stderr)
         return 1

@@ -71,6 +71,9 @@ crds() { # the definitions of the custom resources that k8s/ uses, as their proj
 for part in "$@"; do
   [[ " ${PARTS[*]} " == *" $part "* ]] || die "no part '$part'; there are ${PARTS[*]}"
 done
+missing=
+for part in "$@"; do [ -e "$OUT/.made/$part" ] || missing=yes; done
+if [ -z "$missing" ]; then echo "$OUT"; exit; fi
 command -v go > /dev/null || die "Go 1.26 or newer is needed: https://go.dev/dl (go is not on the PATH)"
 mkdir -p "$OUT/.made" "$GOCACHE"
 exec 9> "$OUT/.lock"

@@ -39,7 +39,7 @@ def talk(there: Deployed) -> int:
         "from multimood.cli import app; app()",
         "talk",
         "--ca",
-        str(there.authority),
+        there.authority,
         "--text",
         UTTERANCE,
     ]

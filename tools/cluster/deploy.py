@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,10 +33,16 @@ class Deployed:
     """How a platform reaches the system that was deployed."""
 
     address: str
-    api_key: str
-    authority: Path
+    api_key: str = field(repr=False)
+    authority: str
+    """PEM file of whoever signed the gateway's certificate."""
     secrets: Mapping[str, str] = field(repr=False)
     """The operator's variables: keys of the store and the pseudonyms."""
+
+    @classmethod
+    def read(cls, file: Path) -> "Deployed":
+        """Read what an earlier call has written."""
+        return cls(**json.loads(file.read_text()))
 
     @property
     def platform(self) -> dict[str, str]:
@@ -63,13 +69,18 @@ def deploy(say: Say, within_s: float = 900.0) -> Deployed:
     Raises:
         ClusterError: something is refused or does not become Ready; the message has what the pods say.
     """
-    taken = runtime.take_images(work(), [*SERVICES, *SERVERS])
-    say(f"images are in containerd ({len(taken)} new)")
+    kept = work() / "deployed.json"
+    if kept.exists():  # by an earlier call in the same cluster
+        wait_ready(say, within_s)
+        return Deployed.read(kept)
+    runtime.take_images(work(), [*SERVICES, *SERVERS], say)
+    say("all images are in containerd")
     kubectl.ask("apply", "--filename", str(OVERLAY / "namespace.yaml"))
     there = _secrets()
     kubectl.ask("apply", "--kustomize", str(OVERLAY))
     say("the overlay is applied")
     wait_ready(say, within_s)
+    pki.private(kept, json.dumps(asdict(there)).encode())
     return there
 
 
@@ -154,7 +165,7 @@ def _secrets() -> Deployed:
     _secret("multimood-master-key", {"key": random(32)})
     tokenizer = (CHECKOUT / ".tools/text_encoder/tokenizer.json").read_text()
     _create("ConfigMap", "multimood-tokenizer", {"data": {"tokenizer.json": tokenizer}})
-    return Deployed(f"{GATEWAY}:8443", api_key, folder / "ca.crt", made)
+    return Deployed(f"{GATEWAY}:8443", api_key, str(folder / "ca.crt"), made)
 
 
 def _secret(name: str, values: Mapping[str, str], kind: str = "Opaque") -> None:

@@ -20,7 +20,7 @@ for file in /etc/ssl/certs/ca-certificates.crt /etc/pip.conf; do [ ! -e "$file" 
 build() { # NAME CONTAINERFILE ARGUMENTS...: from the checkout
   local name=$1 file=$2 ignore=.dockerignore; shift 2
   [ ! -e "$file.dockerignore" ] || ignore=$file.dockerignore
-  nice -n 10 buildah build --isolation chroot --layers "${LENT[@]}" --ignorefile "$ignore" --build-arg BASE_IMAGE="$BASE" \
+  nice -n "${NICE:-5}" buildah build --isolation chroot --layers "${LENT[@]}" --ignorefile "$ignore" --build-arg BASE_IMAGE="$BASE" \
     --tag "localhost/multimood/$name:ci" --file "$file" "$@" . > "$LOG" 2>&1 || { tail -n 30 "$LOG" >&2; return 1; }
 }
 alone() { # NAME PROGRAM USER ARGUMENTS(JSON)...: an image of one static program and nothing else
@@ -45,7 +45,8 @@ for name in "$@"; do
       ;;
     pause) alone pause "$(command -v catatonit)" ', "-P"' ;;
     coredns | metrics-server | keda-operator | keda-adapter) alone "$name" "$BIN/$name" ;;
-    *) build "$name" Containerfile --build-arg SERVICE="${name//-/_}" ;;
+    *) [[ " ${SERVICES[*]} " == *" $name "* ]] || { echo "no image '$name'; there are ${SERVICES[*]} ${SERVERS[*]} ${ADDONS[*]}" >&2; exit 1; }
+      build "$name" Containerfile --build-arg SERVICE="${name//-/_}" ;;
   esac
   printf '[%4d s] image %-15s %3d s, %s\n' "$SECONDS" "$name" $((SECONDS - begin)) \
     "$(buildah images --format '{{.Size}}' "localhost/multimood/$name:ci")" >&2

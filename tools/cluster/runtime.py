@@ -3,7 +3,7 @@
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -59,8 +59,8 @@ def forget_containers(work: Path) -> None:
             subprocess.run([*_ctr(work), kind, "rm", one], capture_output=True, check=False)
 
 
-def take_images(work: Path, names: Iterable[str]) -> list[str]:
-    """Bring buildah's images into containerd, those that are new or have changed; gives their names.
+def take_images(work: Path, names: Iterable[str], say: Callable[[str], None] = lambda _: None) -> None:
+    """Bring buildah's images into containerd, those that are new or have changed, telling of each.
 
     Raises:
         ClusterError: an image was not built, or cannot be imported.
@@ -68,7 +68,6 @@ def take_images(work: Path, names: Iterable[str]) -> list[str]:
     noted = places.images() / "multimood.json"
     known: dict[str, str] = json.loads(noted.read_text()) if noted.exists() else {}
     there = set(_output(*_ctr(work), "images", "ls", "--quiet").split())
-    taken = []
     for name in names:
         image = f"localhost/multimood/{name}:ci"
         digest = _output("buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", image).strip()
@@ -76,12 +75,11 @@ def take_images(work: Path, names: Iterable[str]) -> list[str]:
             continue
         with tempfile.TemporaryDirectory(dir=places.programs()) as folder:
             archive = f"{folder}/image.tar"
-            _output("buildah", "push", "--quiet", image, f"oci-archive:{archive}:{image}")
+            _output("buildah", "push", "--quiet", image, f"docker-archive:{archive}:{image}")
             _output(*_ctr(work), "images", "import", "--snapshotter", "overlayfs", archive)
         known[image] = digest
         noted.write_text(json.dumps(known, indent=1))
-        taken.append(name)
-    return taken
+        say(f"image {name} is in containerd")
 
 
 def _ctr(work: Path) -> list[str]:

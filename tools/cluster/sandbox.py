@@ -6,7 +6,9 @@ as a node has to. Catatonit is process 1 inside and takes in the orphans that co
 
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +28,8 @@ _WRITTEN: Final = (
     "/var/lib/kubelet", "/var/log/pods", "/var/log/containers",
 )  # fmt: skip
 """Folders that the parts write to whatever they are told: empty inside, and gone afterwards."""
+_WEIGHT: Final = {"cpu.shares": 12 * 1024, "cpu.weight": 12 * 100}
+"""A dozen pods count as a dozen processes of the machine, not as one."""
 _SYSCTLS: Final = {
     "vm/overcommit_memory": 1,
     "vm/panic_on_oom": 0,
@@ -43,9 +47,13 @@ def enter_new(command: Sequence[str]) -> int:
     folders = _make_cgroup(name)
     argv = ["unshare", "--net", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc"]
     argv += ["--propagation", "private", "catatonit", "--", *command]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as after Ctrl-C: not without what is in `finally`
+    outer = subprocess.Popen(argv, env=os.environ | {CGROUP: name})
     try:
-        return subprocess.run(argv, env=os.environ | {CGROUP: name}, check=False).returncode
+        return outer.wait()
     finally:
+        outer.kill()  # unshare takes process 1 with it, and that one everything
+        outer.wait()
         _remove_cgroup(folders)
 
 
@@ -71,7 +79,7 @@ def furnish(scratch: Path) -> None:
         file.write_text(f"{value}\n")
         _run("mount", "--bind", str(file), f"/proc/sys/{at}")
     # Names are those of the cluster, here as in the system's pods.
-    (scratch / "resolv.conf").write_text(f"nameserver {DNS}\nsearch {SEARCH}\n")
+    (scratch / "resolv.conf").write_text(f"nameserver {DNS}\nsearch {SEARCH}\noptions ndots:5\n")
     _run("mount", "--bind", str(scratch / "resolv.conf"), "/etc/resolv.conf")
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n")
     bridged = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
@@ -92,6 +100,9 @@ def _make_cgroup(name: str) -> list[Path]:
         for inherited in ("cpuset.cpus", "cpuset.mems"):  # of v1; empty at first, and then nothing may run in it
             if _is_v1() and (folder / inherited).exists():
                 (folder / inherited).write_text((folder.parent / inherited).read_text())
+        for file, weight in _WEIGHT.items():
+            if (folder / file).exists():
+                (folder / file).write_text(f"{weight}\n")
     return folders
 
 
