@@ -35,7 +35,7 @@ def admin(settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
 def lose(admin: KafkaAdminClient, name: str) -> None:
     """Delete a topic, and wait until the broker has forgotten it."""
     admin.delete_topics([name])
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while name in admin.list_topics():
         assert time.monotonic() < deadline
         time.sleep(0.05)
