@@ -66,10 +66,12 @@ def _empty(brokers: str) -> None:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    """An S3 store with the three buckets."""
+    """An S3 store with the three buckets, and one for keys that change."""
     folder = tmp_path_factory.mktemp("store")
     log = folder / "store.log"
-    yield from _run(ObjectStore(folder, log, assign(ObjectStore.PORTS), ("media", "experience", "keys")), log)
+    yield from _run(
+        ObjectStore(folder, log, assign(ObjectStore.PORTS), ("media", "experience", "keys", "keys-rewrap")), log
+    )
 
 
 @pytest.fixture(scope="session")

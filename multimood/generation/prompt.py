@@ -11,6 +11,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field
 
 from multimood import assets
+from multimood.assets.toml import read_toml
 from multimood.errors import ConfigurationError
 from multimood.generation.ask import ChatMessage
 from multimood.generation.dialogue import Said, messages_of
@@ -77,7 +78,7 @@ class ReplyPrompt:
         Raises:
             ConfigurationError: the file cannot be read or is not complete.
         """
-        content, raw = assets.read_toml(PromptFile, ASSET, path)
+        content, raw = read_toml(PromptFile, ASSET, path)
         return cls(content, assets.version("reply-prompt", content.edition, raw))
 
     def render(self, situation: Situation, dialogue: Sequence[Said], budget: int) -> list[ChatMessage]:

@@ -7,6 +7,7 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from multimood import assets
+from multimood.assets.toml import read_toml
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.safety.replies import Kind
 from multimood.safety.risk import RISK
@@ -134,7 +135,7 @@ class CrisisPolicy:
         Raises:
             ConfigurationError: the file cannot be read or leaves something open.
         """
-        content, raw = assets.read_toml(PolicyFile, ASSET, path)
+        content, raw = read_toml(PolicyFile, ASSET, path)
         return cls(content, assets.version("policy", content.edition, raw))
 
     def of(self, level: pb.RiskLevel) -> LevelEntry:

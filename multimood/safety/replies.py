@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal, TypeAlias, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from multimood import assets
+from multimood.assets.toml import read_toml
 from multimood.errors import ConfigurationError
 
 ASSET: Final = "vetted_replies.toml"
@@ -98,7 +99,7 @@ class VettedReplies:
         Raises:
             ConfigurationError: the file cannot be read or is incomplete.
         """
-        content, raw = assets.read_toml(ReplyFile, ASSET, path)
+        content, raw = read_toml(ReplyFile, ASSET, path)
         return cls(content, assets.version("replies", content.edition, raw))
 
     @property

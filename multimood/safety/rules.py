@@ -8,6 +8,7 @@ from typing import Final, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from multimood import assets
+from multimood.assets.toml import read_toml
 from multimood.errors import ConfigurationError
 from multimood.safety.context import Context, remaining
 from multimood.safety.index import PhraseIndex
@@ -123,7 +124,7 @@ class RuleSet:
         Raises:
             ConfigurationError: the file cannot be read or does not hold valid rules.
         """
-        content, raw = assets.read_toml(RuleFile, ASSET, path)
+        content, raw = read_toml(RuleFile, ASSET, path)
         return cls(content, assets.version("rules", content.edition, raw))
 
     def read(self, text: str) -> list[tuple[str, ...]]:

@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from multimood import assets
+from multimood.assets.toml import read_toml
 from multimood.safety.index import PhraseIndex
 from multimood.safety.normalise import readings
 from multimood.trust.case import TrustCase, scaled
@@ -96,7 +97,7 @@ class JudgeRules:
         Raises:
             ConfigurationError: the file cannot be read or does not hold valid rules.
         """
-        content, raw = assets.read_toml(JudgeRuleFile, ASSET, path)
+        content, raw = read_toml(JudgeRuleFile, ASSET, path)
         return cls(content, assets.version("judge-rules", content.edition, raw))
 
     def find(self, reply: str, said: str = "") -> tuple[Fault, ...]:

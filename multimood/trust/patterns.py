@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from multimood import assets
+from multimood.assets.toml import read_toml
 from multimood.safety.index import PhraseIndex
 from multimood.safety.normalise import readings
 from multimood.trust.negation import standing
@@ -80,7 +81,7 @@ class ReplyRules:
         Raises:
             ConfigurationError: the file cannot be read or does not hold valid rules.
         """
-        content, raw = assets.read_toml(ReplyRuleFile, ASSET, path)
+        content, raw = read_toml(ReplyRuleFile, ASSET, path)
         return cls(content, assets.version("reply-rules", content.edition, raw))
 
     def find(self, reply: str) -> tuple[Found, ...]:

@@ -13,6 +13,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from multimood import assets
+from multimood.assets.toml import read_toml
 from multimood.errors import ConfigurationError
 from multimood.safety.verdict import Verdict
 from multimood.taxonomy import CRITERIA
@@ -47,7 +48,7 @@ class TrustWeights:
         Raises:
             ConfigurationError: unreadable, a criterion missing or unknown, a negative weight, or all zero.
         """
-        content, raw = assets.read_toml(WeightsFile, ASSET, path)
+        content, raw = read_toml(WeightsFile, ASSET, path)
         if set(content.weights) != set(CRITERIA):
             raise ConfigurationError(
                 f"{path or ASSET}: weights for {sorted(content.weights)}: wanted {', '.join(CRITERIA)}"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from multimood import assets
+from multimood.assets.toml import read_toml
 from multimood.errors import ConfigurationError
 from multimood.trust.case import Embed
 
@@ -70,7 +71,7 @@ class ValueDetector:
         Raises:
             ConfigurationError: unreadable, or a value is missing, unknown or not described.
         """
-        content, raw = assets.read_toml(ValuesFile, ASSET, path)
+        content, raw = read_toml(ValuesFile, ASSET, path)
         if set(content.values) != set(VALUES) or not all(content.values.values()):
             raise ConfigurationError(f"{path or ASSET} must describe each of {', '.join(VALUES)}, and nothing else")
         return cls(

@@ -230,7 +230,7 @@ async def test_it_tells_how_it_is(kafka: KafkaServer, run: str, service: Service
     await answer_to(kafka.brokers, run, message)
     status, body = service.ask("/readyz")
     assert (status, json.loads(body)["ok"]) == (200, True)
-    assert set(json.loads(body)["checks"]) == {"broker", "consuming", "taken_over", "not_draining"}
+    assert set(json.loads(body)["checks"]) == {"broker", "authorised", "consuming", "taken_over", "not_draining"}
     status, body = service.ask("/healthz")
     assert (status, json.loads(body)["checks"]) == (200, {"not_crashed": True, "progressing": True})
     status, body = service.ask("/metrics")

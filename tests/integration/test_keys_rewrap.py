@@ -33,7 +33,7 @@ COMMAND = (sys.executable, "-c", "from multimood.cli import app; app()", "keys",
 def s3(store: ObjectStore) -> StoreSettings:
     return StoreSettings(
         endpoint=store.endpoint, secure=False, access_key=store.credentials.access_key,
-        secret_key=SecretStr(store.credentials.secret_key), keys_bucket="keys",
+        secret_key=SecretStr(store.credentials.secret_key), keys_bucket="keys-rewrap",
     )  # fmt: skip
 
 

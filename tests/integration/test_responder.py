@@ -313,7 +313,11 @@ async def test_replies_from_tritons_model(
         assert (reply.model_name, reply.model_version) == ("responder", "1")
         assert reply.prompt_tokens > 20
         assert 0 < reply.completion_tokens <= 96
-        assert await attempts(broker, reply.context.utterance_id) == [reply.text]
+        if (
+            len(reply.attempts) == 1
+        ):  # what was told before a refusal cannot be taken back: the next one comes as a whole
+            assert await attempts(broker, reply.context.utterance_id) == [reply.text]
+    assert any(len(reply.attempts) == 1 for reply in generated)
 
 
 async def test_files_and_settings_that_cannot_work_end_the_process_with_2(tmp_path: Path) -> None:
