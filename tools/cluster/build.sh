@@ -5,6 +5,7 @@
 # nothing is built twice; a part that is there is left alone, and an interrupted build goes on where it was (Go's build
 # cache beside it is removed when everything is there). Cold: about 40 minutes of one core. Needs Go 1.26.
 set -euo pipefail
+export LC_ALL=C # the order of files counts below
 cd "$(dirname "$0")"
 HERE=$PWD
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/multimood
