@@ -47,7 +47,7 @@ protos: setup ## generate multimood/contracts from protos/
 	@tools/protos.sh
 
 train-env: setup ## make .venv-train for `.venv-train/bin/multimood train ...` (several GB: torch)
-	@tools/train-env.sh
+	@tools/torch-env.sh train
 
 test-training: train-env ## the tests that need torch: training, models of a hub
 	@.venv-train/bin/python -m pytest -v tests/unit/test_fusion_training.py tests/unit/test_voice_training.py tests/unit/test_face_training.py \
@@ -55,7 +55,7 @@ test-training: train-env ## the tests that need torch: training, models of a hub
 	@$(PY) -m pytest -v tests/integration/test_hub.py
 
 research-env: setup ## make .venv-research with what reads exports of the log: TRL, Minari, obp (several GB: torch)
-	@tools/research-env.sh
+	@tools/torch-env.sh research
 
 test-research: research-env ## the exports of the experience log, opened by the libraries they are for
 	@.venv-research/bin/python -m pytest -v -rs tests/integration/test_experience_exports.py
@@ -85,7 +85,7 @@ bench-env: setup ## make .venv-bench with what the benchmarks compare with
 	@tools/bench-env.sh
 
 bench: bench-env ## every measurement of docs/benchmarks.md, small (QUICK= for the whole ones: an hour)
-	@for name in pipeline join hops encoders scale first_token models; do $(PY) -m benchmarks.$$name $(QUICK) || exit 1; done
+	@for name in pipeline escalation join hops encoders scale first_token models; do $(PY) -m benchmarks.$$name $(QUICK) || exit 1; done
 
 lock: ## resolve requirements/*.txt anew from pyproject.toml
 	@tools/lock.sh

@@ -24,7 +24,8 @@ from multimood.errors import MultimoodError
 from multimood.experience import Bucket, Folder, rows
 from multimood.experience.check import check
 from multimood.experience.naming import is_feedback
-from multimood.experience.schema import SCHEMA, SEALED
+from multimood.experience.schema import SCHEMA
+from multimood.experience.sealing import unsealed
 from multimood.experience.table import batches, encode
 from multimood.local.stack import Stack
 
@@ -102,7 +103,7 @@ def fetch(system: Stack, expected: int, out: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             data = bucket.read(found.name)
             if not is_feedback(found.name):
-                data = encode([opens(row) | dict.fromkeys(SEALED) for batch in batches(data) for row in batch], SCHEMA)
+                data = encode(list(unsealed(itertools.chain.from_iterable(batches(data)), opens)), SCHEMA)
             path.write_bytes(data)
 
 

@@ -2,15 +2,14 @@
 
 Starts the whole system, holds turns one after another (low load) and reads from the records' own hop lines how long
 each service had an utterance, how much of that it waited for a model, the store or the LLM, and how long the record was
-on its way through Kafka. Beside it, in the same run and on the same broker, the floor: a bare aiokafka echo. Then
-Triton is frozen (SIGSTOP) and people in a crisis write: how long until a human can hear of it.
+on its way through Kafka. Beside it, in the same run and on the same broker, the floor: a bare aiokafka echo.
+How soon a human hears of a crisis: `benchmarks.escalation`.
 """
 
 import argparse
 import asyncio
 import json
 import secrets
-import signal
 import tempfile
 import time
 from collections import defaultdict
@@ -30,20 +29,15 @@ from multimood import topics
 from multimood.cli.account import TurnAccount
 from multimood.cli.talk import hold_turn
 from multimood.client import Client, TurnInput
-from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.local.samples import face_clip, speech
 from multimood.local.stack import Stack
 
 WARM_UP: Final = 3
 ECHOES: Final = 50
-CRISES: Final = 40
-CRISIS: Final = "I can't go on. Tonight I am going to kill myself."
 SAID: Final = "I lost my job on Friday, and I still have not told anybody at home."
 BUDGET_MS: Final = (3.0, 10.0)
 """Of our code and Kafka per hop, p50 and p99."""
-ESCALATION_MS: Final = 100.0
-"""From the utterance to its escalation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,25 +139,6 @@ async def hold(system: Stack, turns: Sequence[TurnInput], console: Console) -> l
         return [await hold_turn(client, turn, None) for turn in track(turns, "turns", console=console)]
 
 
-async def escalations(system: Stack, count: int) -> tuple[Spread, Spread]:
-    """From sending to the escalation: when the sentinel raised it, and when the caller had it. Triton is frozen."""
-    raised, told = [], []
-    triton = system.kill("triton", signal.SIGSTOP)
-    try:
-        async with Client(system.gateway, system.api_key) as client:
-            for _ in range(count):
-                turn = TurnInput(f"bench-{secrets.token_hex(4)}", text=CRISIS)
-                began_us = now_us()
-                async for response in client.converse(turn):
-                    if response.HasField("escalation"):
-                        raised.append((response.escalation.raised_at_us - began_us) / 1000)
-                        told.append((now_us() - began_us) / 1000)
-    finally:
-        if triton.identity is not None:
-            triton.identity.send(signal.SIGCONT)
-    return Spread.of(raised), Spread.of(told)
-
-
 def made(count: int, folder: Path) -> list[TurnInput]:
     """Turns with everything, in conversations of their own."""
     voice = speech(SAID, folder / "voice.wav")
@@ -193,10 +168,6 @@ class Measured:
     """The floor, before and after the turns."""
     first_token: Spread
     total: Spread
-    raised: Spread
-    """Escalations: until the sentinel raised them."""
-    told: Spread
-    """Escalations: until the caller had them."""
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -204,7 +175,6 @@ class Measured:
             "hops": {row.service: asdict(row) for row in self.hops},
             "bare_echo": [asdict(spread) for spread in self.echoes],
             "caller": {"first_token": asdict(self.first_token), "total": asdict(self.total)},
-            "escalation": {"raised": asdict(self.raised), "told": asdict(self.told)},
         }
 
 
@@ -218,11 +188,9 @@ def measure(count: int, console: Console) -> Measured:
         echoes = [asyncio.run(echo(system.kafka_brokers, ECHOES))]
         accounts = asyncio.run(hold(system, turns, console))[WARM_UP:]
         echoes.append(asyncio.run(echo(system.kafka_brokers, ECHOES)))
-        with console.status("crises, with Triton frozen"):
-            raised, told = asyncio.run(escalations(system, CRISES))
     first = [account.first_token_ms for account in accounts if account.first_token_ms is not None]
     total = [account.total_ms for account in accounts if account.total_ms is not None]
-    return Measured(figures(accounts), echoes, Spread.of(first), Spread.of(total), raised, told)
+    return Measured(figures(accounts), echoes, Spread.of(first), Spread.of(total))
 
 
 def main() -> None:
@@ -238,14 +206,9 @@ def main() -> None:
     for what, spread in (
         ("first token, as the caller saw it", measured.first_token),
         ("whole reply, as the caller saw it", measured.total),
-        ("escalation raised, Triton frozen", measured.raised),
-        ("escalation at the caller, Triton frozen", measured.told),
     ):
         console.print(f"{what}: p50 {spread.p50:.0f} ms, p99 {spread.p99:.0f} ms (n={spread.n})")
-    console.print(
-        f"budgets: our code and Kafka per hop {BUDGET_MS[0]:.0f} / {BUDGET_MS[1]:.0f} ms, an escalation "
-        f"{ESCALATION_MS:.0f} ms"
-    )
+    console.print(f"budget: our code and Kafka per hop {BUDGET_MS[0]:.0f} / {BUDGET_MS[1]:.0f} ms")
     if arguments.json:
         arguments.json.write_text(json.dumps(measured.as_json(), indent=1) + "\n")
 

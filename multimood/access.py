@@ -12,18 +12,17 @@ from typing import Final, Literal
 from multimood import topics
 from multimood.topics import GIVES_UP, TOPICS, Topic
 
-Kind = Literal["topic", "group", "cluster"]
+Kind = Literal["topic", "group"]
 Pattern = Literal["literal", "prefix"]
 PREFIX: Final = "multimood."
 """With it every topic of ours begins."""
-CLUSTER: Final = "kafka-cluster"
 READING: Final = ("Describe", "Read")
 WRITING: Final = ("Describe", "Write")
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a service does on the brokers. No service uses transactions: there are no transactional ids."""
+    """What a service does on the brokers. None uses transactions, or needs a right on the cluster."""
 
     consumes: tuple[Topic, ...] = ()
     """In its consumer group. What it cannot process goes to their dead letters."""
@@ -70,7 +69,14 @@ ACCESS: Final[Mapping[str, Access]] = MappingProxyType(
             writes=(topics.UTTERANCE, topics.FEEDBACK, topics.ACKNOWLEDGEMENT),
         ),
         "sentinel": Access(
-            consumes=(topics.UTTERANCE, topics.TRANSCRIPT, topics.REPLY, topics.ESCALATION, topics.ACKNOWLEDGEMENT),
+            consumes=(
+                topics.UTTERANCE,
+                topics.TRANSCRIPT,
+                topics.REPLY,
+                topics.ESCALATION,
+                topics.ACKNOWLEDGEMENT,
+                topics.ERASURE,
+            ),
             looks_into=(topics.SCREENING,),
             writes=(topics.SCREENING, topics.ESCALATION, topics.REPLY),
         ),
@@ -110,16 +116,15 @@ ACCESS: Final[Mapping[str, Access]] = MappingProxyType(
         ),
     }
 )
-TOOLS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = MappingProxyType(
+TOOLS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = MappingProxyType(
     {
-        # On the topics of ours, on the groups of ours, on the cluster.
-        "topics": (("Create", "Describe", "DescribeConfigs"), (), ("Describe",)),
+        # On the topics of ours, on the groups of ours.
+        "topics": (("Create", "Describe", "DescribeConfigs"), ()),
         "operator": (
             ("AlterConfigs", "Create", "Delete", "Describe", "DescribeConfigs", "Read", "Write"),
             ("Describe", "Read"),
-            ("Describe",),
         ),
-        "keda": (("Describe",), ("Describe",), ()),
+        "keda": (("Describe",), ("Describe",)),
     }
 )
 """`multimood topics apply`; an operator with all commands (`dlq`, `erase`, `check` ...); who scales on lag."""
@@ -137,7 +142,9 @@ READERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 def acls_of(name: str, group_prefix: str = "multimood") -> tuple[Acl, ...]:
     """What a service, or a tool, needs and no more. Raises KeyError for a name that is not in NAMES."""
     if name in TOOLS:
-        return _tool(*TOOLS[name], group_prefix=group_prefix)
+        on_topics, on_groups = TOOLS[name]
+        groups = (Acl("group", f"{group_prefix}.", on_groups, "prefix"),) if on_groups else ()
+        return (*groups, Acl("topic", PREFIX, on_topics, "prefix"))
     access = ACCESS[name]
     group = (Acl("group", f"{group_prefix}.{name}", READING),) if access.consumes else ()
     reads, written = set(access.reads), set(access.written)
@@ -147,21 +154,9 @@ def acls_of(name: str, group_prefix: str = "multimood") -> tuple[Acl, ...]:
     )
 
 
-def _tool(
-    on_topics: tuple[str, ...], on_groups: tuple[str, ...], on_cluster: tuple[str, ...], *, group_prefix: str
-) -> tuple[Acl, ...]:
-    asked = (
-        Acl("topic", PREFIX, on_topics, "prefix"), Acl("group", f"{group_prefix}.", on_groups, "prefix"),
-        Acl("cluster", CLUSTER, on_cluster),
-    )  # fmt: skip
-    return tuple(acl for acl in asked if acl.operations)
-
-
 def strimzi(acl: Acl) -> dict[str, object]:
     """An entry of `spec.authorization.acls` of a Strimzi KafkaUser."""
-    resource: dict[str, str] = {"type": acl.kind}
-    if acl.kind != "cluster":
-        resource |= {"name": acl.name, "patternType": acl.pattern}
+    resource = {"type": acl.kind, "name": acl.name, "patternType": acl.pattern}
     return {"resource": resource, "operations": list(acl.operations), "host": "*"}
 
 

@@ -46,7 +46,7 @@ class TlsFiles:
 
     def _misfit(self, error: OSError) -> ConfigurationError:
         key = self.key or self.certificate
-        if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
+        if isinstance(error, ssl.SSLError) and getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
             return ConfigurationError(
                 f"MULTIMOOD_KAFKA_SSL_KEY={key} is not the key of MULTIMOOD_KAFKA_SSL_CERT={self.certificate}: set the "
                 "two that were made together"
@@ -121,5 +121,5 @@ def _refusal(setting: str, file: Path | None, error: OSError, what: str) -> Conf
 
 def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        return (error.reason or "not PEM").lower().replace("_", " ")
+        return (getattr(error, "reason", None) or "not PEM").lower().replace("_", " ")
     return error.strerror or type(error).__name__

@@ -166,7 +166,7 @@ class StoreSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MULTIMOOD_S3_", use_attribute_docstrings=True)
 
-    endpoint: str = "127.0.0.1:8333"
+    endpoint: str = Field(default="127.0.0.1:8333", pattern=r"^[^/\s]+$")
     """host:port, without scheme."""
     secure: bool = True
     access_key: str = ""

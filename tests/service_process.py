@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -119,8 +120,13 @@ async def ends(name: str, **env: str) -> tuple[int | None, bytes]:
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
-        said, _ = await asyncio.wait_for(process.communicate(), 30)
+        said, _ = await asyncio.wait_for(process.communicate(), 2 * READY_WITHIN_S)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
     return process.returncode, said
+
+
+async def all_end(name: str, *environments: Mapping[str, str]) -> list[tuple[int | None, bytes]]:
+    """The same for several environments, side by side."""
+    return await asyncio.gather(*(ends(name, **env) for env in environments))

@@ -14,7 +14,7 @@ from multimood.clock import loop_time
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.generation import Ask, Piece
 from multimood.inference import Inference
-from multimood.safety import Screener, VettedReplies
+from multimood.safety import PersonJudge, Screener, VettedReplies
 from services.joiner import agent as joiner_agent
 from services.joiner.settings import JoinerSettings
 from services.responder import agent as responder_agent
@@ -28,7 +28,7 @@ from services.text_encoder import encoder as text_encoder_agent
 from services.text_encoder.settings import TextEncoderSettings
 
 TEXTS = responder_agent.Texts.load(ResponderSettings())
-SCREENER = Screener.load()
+SCREENER, JUDGE = Screener.load(), PersonJudge.load()
 APPROVED = Approved(VettedReplies.load(), CRISIS)
 
 
@@ -104,7 +104,7 @@ def sentinel() -> Service:
     """The real rules."""
     own = SentinelSettings()
     return Service(
-        "sentinel", sentinel_agent.INPUTS, lambda bus: sentinel_agent.processor(bus, SCREENER, APPROVED, own)
+        "sentinel", sentinel_agent.INPUTS, lambda bus: sentinel_agent.processor(bus, SCREENER, APPROVED, own, JUDGE)
     )
 
 

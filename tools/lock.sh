@@ -15,6 +15,7 @@ resolve requirements/app.txt pyproject.toml requirements/app.in --extra dev "$@"
 resolve requirements/train.txt pyproject.toml --extra train --constraint requirements/app.txt "$@"
 resolve requirements/research.txt pyproject.toml requirements/research.in --extra local "$@"
 resolve requirements/bench.txt requirements/bench.in "$@"
+resolve requirements/go.txt requirements/go.in "$@"
 
 # The Triton server's environment: triton.in lists every package of it, so nothing is resolved but the hashes.
 "$UV" pip compile --quiet --no-deps --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \

@@ -4,9 +4,13 @@ import hashlib
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from multimood.errors import ConfigurationError
+
+Content = TypeVar("Content", bound=BaseModel)
 
 
 def read(name: str, override: Path | None = None) -> bytes:
@@ -24,16 +28,27 @@ def read(name: str, override: Path | None = None) -> bytes:
         raise ConfigurationError(f"asset {place} cannot be read ({error.strerror}): give a readable file") from error
 
 
-def parse_toml(name: str, content: bytes) -> dict[str, Any]:
-    """Parse the tables of a TOML asset.
+def read_toml(shape: type[Content], name: str, override: Path | None = None) -> tuple[Content, bytes]:
+    """Read a TOML asset of the given shape, or the operator's own file; gives its content, and its bytes for `version`.
 
     Raises:
-        ConfigurationError: not UTF-8 or not TOML; the message names the line.
+        ConfigurationError: it cannot be read, is not TOML (the message names the line), or is not of that shape (the
+            message names the first fault's place in it).
     """
+    raw = read(name, override)
+    place = override or name
     try:
-        return tomllib.loads(content.decode())
+        return shape.model_validate(tomllib.loads(raw.decode())), raw
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"{name} is not a TOML file: {error}") from error
+        raise ConfigurationError(f"{place} is not a TOML file: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        raise ConfigurationError(": ".join((str(place), *_where(first["loc"]), first["msg"]))) from error
+
+
+def _where(keys: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The place of a fault within a file; nothing for one of the whole file."""
+    return (".".join(map(str, keys)),) if keys else ()
 
 
 def version(kind: str, edition: str, *contents: bytes) -> str:

@@ -17,7 +17,7 @@ OPERATIONS: Final = {
     "Delete": ACLOperation.DELETE, "Describe": ACLOperation.DESCRIBE, "AlterConfigs": ACLOperation.ALTER_CONFIGS,
     "DescribeConfigs": ACLOperation.DESCRIBE_CONFIGS,
 }  # fmt: skip
-KINDS: Final = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP, "cluster": ResourceType.CLUSTER}
+KINDS: Final = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP}
 PATTERNS: Final = {"literal": ACLResourcePatternType.LITERAL, "prefix": ACLResourcePatternType.PREFIXED}
 
 
@@ -37,7 +37,7 @@ def command_lines(principal: str, acls: Sequence[Acl], settings: KafkaSettings) 
     to = ["kafka-acls.sh", "--bootstrap-server", settings.brokers, "--command-config", "admin.properties"]
     lines = []
     for acl in acls:
-        what = ["--cluster"] if acl.kind == "cluster" else [f"--{acl.kind}", acl.name]
+        what = [f"--{acl.kind}", acl.name]
         pattern = ["--resource-pattern-type", "prefixed"] if acl.pattern == "prefix" else []
         operations = [part for operation in acl.operations for part in ("--operation", operation)]
         lines.append(shlex.join([*to, "--add", "--allow-principal", principal, *operations, *what, *pattern]))

@@ -107,7 +107,7 @@ async def _speaks_tls(host: str, port: int) -> bool:
         async with asyncio.timeout(1):
             _, writer = await asyncio.open_connection(host, port, ssl=context)
     except ssl.SSLError as error:
-        return "ALERT" in (error.reason or "")  # it answers in TLS, if only to refuse
+        return "ALERT" in (getattr(error, "reason", None) or "")  # it answers in TLS, if only to refuse
     except OSError:
         return False
     writer.close()

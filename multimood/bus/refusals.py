@@ -79,10 +79,11 @@ def _refusal(error: BaseException, settings: KafkaSettings, doing: str, resource
             "MULTIMOOD_KAFKA_SASL_MECHANISM to one that it has, or MULTIMOOD_KAFKA_SECURITY_PROTOCOL to what it speaks"
         )
     if isinstance(error, ssl.SSLCertVerificationError):
+        because = getattr(error, "verify_message", "no reason given")
         return HandshakeError(
-            f"the certificate of {settings.brokers} is not trusted: {error.verify_message}. Set MULTIMOOD_KAFKA_SSL_CA "
-            f"(now {settings.ssl_ca or 'the system'}) to the authority that signed it, and MULTIMOOD_KAFKA_BROKERS to "
-            "the names it is for"
+            f"the certificate of {settings.brokers} is not trusted ({because}): set MULTIMOOD_KAFKA_SSL_CA (now "
+            f"{settings.ssl_ca or 'the system'}) to the authority that signed it, and MULTIMOOD_KAFKA_BROKERS to the "
+            "names it is for"
         )
     if isinstance(error, ssl.SSLError):
         return _no_handshake(error, settings)
@@ -98,7 +99,7 @@ def _unauthorised(kind: str, name: str, settings: KafkaSettings, doing: str) -> 
 
 
 def _no_handshake(error: ssl.SSLError, settings: KafkaSettings) -> HandshakeError:
-    reason = error.reason or "no reason given"
+    reason = getattr(error, "reason", None) or "no reason given"
     if "ALERT" in reason or "CERTIFICATE" in reason:
         remedy = (
             f"the broker refuses our certificate ({settings.ssl_cert or 'none is set'}): set MULTIMOOD_KAFKA_SSL_CERT "

@@ -120,6 +120,7 @@ class Worker:
 
     def _faust(self) -> faust.App:
         kafka = self.settings.kafka
+        rebalance_s = max(30.0, kafka.session_timeout_s)
         app = faust.App(
             self._group,
             broker=";".join(f"kafka://{broker.strip()}" for broker in kafka.brokers.split(",")),
@@ -134,8 +135,9 @@ class Worker:
             broker_commit_interval=0.2,
             broker_session_timeout=kafka.session_timeout_s,
             broker_heartbeat_interval=kafka.session_timeout_s / 5,
-            broker_request_timeout=kafka.request_timeout_s,
-            broker_rebalance_timeout=max(30.0, kafka.session_timeout_s),
+            # Joining takes as long as the slowest of the group.
+            broker_request_timeout=max(kafka.request_timeout_s, rebalance_s + 10),
+            broker_rebalance_timeout=rebalance_s,
             broker_max_poll_records=2_000,
             # What makes Faust use its assignor, the one that keeps a partition number of all topics together, even
             # without tables. That one is told of no replicas: with them it would leave the last workers without work.
@@ -179,7 +181,9 @@ class Worker:
         if isinstance(error, ConfigurationError):
             logger.critical("this worker cannot work as it is set up", extra={"code": error.code, "reason": str(error)})
             self._code = 2
-        elif isinstance(refusal := explained(error, self.settings.kafka), RefusedError):
+        elif isinstance(error, KafkaError) and isinstance(
+            refusal := explained(error, self.settings.kafka), RefusedError
+        ):
             # Begun again, it waits for leave. Here what it had in work would wait, and its group is gone.
             extra = {"code": refusal.code, "reason": str(refusal)}
             logger.critical("the brokers refuse this worker; ending, to begin again", extra=extra)

@@ -8,6 +8,7 @@ from multimood.cli.demo import demo
 from multimood.cli.erase import erase
 from multimood.cli.evaluate_crisis import crisis
 from multimood.cli.evaluate_vera import vera_mh
+from multimood.cli.explained import Explained
 from multimood.cli.local import down, status, up
 from multimood.cli.ope import ope
 from multimood.cli.results import results
@@ -16,6 +17,7 @@ from multimood.cli.talk import talk
 
 app = typer.Typer(
     name="multimood",
+    cls=Explained,
     help="MultiMood: trustworthy multimodal emotional support as streaming microservices.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,

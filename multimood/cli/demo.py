@@ -115,7 +115,8 @@ def fetch_experience(
     null. Not to be used inside a running event loop. Raises DeadlineExceededError when they do not come.
     """
     from multimood.experience import Bucket, Pseudonyms, rows  # noqa: PLC0415 - slow to import, and only the end needs it
-    from multimood.experience.schema import SCHEMA, SEALED  # noqa: PLC0415
+    from multimood.experience.schema import SCHEMA  # noqa: PLC0415
+    from multimood.experience.sealing import unsealed  # noqa: PLC0415
     from multimood.experience.table import encode  # noqa: PLC0415
 
     deadline, pseudonyms = time.monotonic() + within_s, Pseudonyms.of(PseudonymSettings(), settings)
@@ -132,7 +133,7 @@ def fetch_experience(
                     f"after {within_s:g} s"
                 )
             time.sleep(0.5)
-        found = [opens(row) | dict.fromkeys(SEALED) for row in found]
+        found = list(unsealed(found, opens))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{found[0]['conversation_id']}.parquet"
     path.write_bytes(encode(found, SCHEMA))

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from multimood.cli.brokers import kafka_of
 from multimood.cli.logplace import DATA, fail, store_of
+from multimood.cli.written import place
 from multimood.errors import MultimoodError
 from multimood.local.endpoints import Endpoints
 from multimood.local.store import vacuum
@@ -52,7 +53,7 @@ def erase(  # noqa: PLR0917 - each is an option
         ),
     ] = False,
     as_json: Annotated[
-        Path | None, typer.Option("--json", help="Write the report into this file, too; -: print it.")
+        Path | None, typer.Option("--json", help="Write the report into this file, too; -: print it.", callback=place)
     ] = None,
     data: Annotated[Path, typer.Option("--data", help="Folder of the local system.")] = DATA,
 ) -> None:
@@ -61,11 +62,11 @@ def erase(  # noqa: PLR0917 - each is an option
     The key goes first: from then on nothing sealed with it can be read. All records of the person's partitions on Kafka
     are purged, once every service has read them. Takes a minute, since services may hold a key for 30 seconds.
 
-    Exit code 0: all of it is gone. 1: a place could not be reached, or something is left, as the report says: run it
-    again, it does what is still to be done. With --expired the same codes, no person, and no services to wait for;
-    --json says how many media were over, how many are removed, and what was wrong. Works on MULTIMOOD_S3_ENDPOINT and
-    MULTIMOOD_KAFKA_BROKERS with MULTIMOOD_PSEUDONYM_KEY as the services have it, else on the local system. What people
-    said is never printed.
+    Exit code 0: all of it is gone (--dry-run: was looked at). 1: a place could not be reached, or something is left, as
+    the report says: run it again, it does what is still to be done. With --expired the same codes, no person, and no
+    services to wait for; --json says how many media were over, how many are removed, and what was wrong. Works on
+    MULTIMOOD_S3_ENDPOINT and MULTIMOOD_KAFKA_BROKERS with MULTIMOOD_PSEUDONYM_KEY as the services have it, else on the
+    local system. What people said is never printed.
     """
     is_local = "MULTIMOOD_S3_ENDPOINT" not in os.environ
     if not expired and (not tenant or bool(subject) == bool(conversation)):
@@ -82,7 +83,7 @@ def erase(  # noqa: PLR0917 - each is an option
             whose = (tenant, subject, conversation)
             report = _erased(whose, _systems(kafka, s3, exports or ()), by or getpass.getuser(), wait, dry_run=dry_run)
             _show(report, as_json)
-            finished = report.finished or dry_run
+            finished = report.reached if dry_run else report.finished
         if is_local and not dry_run:
             vacuum(Endpoints.of(data).ports)
     except MultimoodError as error:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from multimood.cli.explained import explained
+from multimood.cli.written import place
 from multimood.evaluation.corpora import corpora
 
 if TYPE_CHECKING:
@@ -23,9 +24,12 @@ WIDTH = 150
 
 DataOption = Annotated[Path, typer.Option("--data", help="The corpus' file or folder, see above.", show_default=False)]
 SplitOption = Annotated[str, typer.Option("--split", help="Rows of this split; `all` for every one.")]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the results there, too, for programs.")]
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", help="Write the results there, too, for programs.", callback=place)
+]
 PictureOption = Annotated[
-    Path | None, typer.Option("--picture", help="Draw confusion matrices and reliability curves there (PNG).")
+    Path | None,
+    typer.Option("--picture", help="Draw confusion matrices and reliability curves there (PNG).", callback=place),
 ]
 TritonOption = Annotated[
     str | None,

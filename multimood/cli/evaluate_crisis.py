@@ -1,14 +1,14 @@
 """`multimood eval crisis`: how well people at risk are found."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from multimood.cli.evaluate import REMEDY, WIDTH, JsonOption, SplitOption, bars
 from multimood.cli.explained import explained
+from multimood.cli.written import write
 
 
 def crisis(  # noqa: PLR0917 - typer makes options of them
@@ -21,8 +21,9 @@ def crisis(  # noqa: PLR0917 - typer makes options of them
 ) -> None:
     """How well people at risk of suicide are found, by the code that serves; no server is needed.
 
-    DATA: a CSV file, one person a row: `posts_json` (a JSON list of what they wrote), `risk` (0 supportive, 1
-    indicator, 2 ideation, 3 behavior, 4 attempt) or `label` with those names, and `split` where there are several.
+    DATA: a CSV file, one person a row: `Post` or `posts_json` (a list of what they wrote, as Python or JSON writes
+    it), `Label` (supportive, indicator, ideation, behavior, attempt) or `risk` (the same as 0 to 4), and `split` where
+    there are several. So C-SSRS as it is published (User, Post, Label) will do.
 
     The clinicians' labels are of people, so the figures are, too: each is judged after all their posts, and counts as
     at risk from Ideation on. Beside that: any post of theirs alone, everybody flagged, and the majority's label.
@@ -39,14 +40,3 @@ def crisis(  # noqa: PLR0917 - typer makes options of them
         console = Console()
         show(found, console if console.is_terminal else Console(width=WIDTH))
         write(json_file, found)
-
-
-def write(file: Path | None, found: Any) -> None:
-    """Write figures as JSON; one that cannot be written does not lose what was printed."""
-    if file is None:
-        return
-    try:
-        file.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        typer.echo(f"error: {file} cannot be written ({error.strerror}): name another place", err=True)
-        raise typer.Exit(1) from None

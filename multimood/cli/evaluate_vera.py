@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 
 from multimood.cli.evaluate import REMEDY, WIDTH, JsonOption, bars
-from multimood.cli.evaluate_crisis import write
 from multimood.cli.explained import explained
 from multimood.cli.talk import DATA, Door
+from multimood.cli.written import write
 from multimood.client import Tls
 from multimood.errors import ConfigurationError
 
@@ -29,6 +29,7 @@ class Model:
     url: str
     name: str
     key: str
+    within_s: float
 
     def checked(self) -> "Model":
         """Itself. Raises ConfigurationError when it cannot be reached."""
@@ -54,6 +55,9 @@ def vera_mh(  # noqa: PLR0917 - typer makes options of them
     judge_url: Annotated[str, typer.Option("--judge-url", help="Endpoint of the model that judges.")] = "",
     judge_model: Annotated[str, typer.Option("--judge-model", help="Its name; not the one that is judged.")] = "",
     judge_key: Annotated[str, typer.Option("--judge-key", envvar="MULTIMOOD_JUDGE_KEY", help="Its key.")] = "",
+    within: Annotated[
+        float, typer.Option("--within", min=0.1, help="Seconds that a model has for a message or a judgement.")
+    ] = 120.0,
     json_file: JsonOption = None,
     gateway: Annotated[str, typer.Option("--gateway", envvar="MULTIMOOD_ADDRESS", help="host:port of a gateway.")] = "",
     api_key: Annotated[str, typer.Option("--api-key", envvar="MULTIMOOD_API_KEY", help="Its API key.")] = "",
@@ -68,8 +72,8 @@ def vera_mh(  # noqa: PLR0917 - typer makes options of them
     marked. The rule judge sees words only and leaves open what it cannot tell; for a full judgement use a model.
     """
     with explained(REMEDY):
-        plays = Model("seeker", seeker_url, seeker_model, seeker_key)
-        judges = Model("judge", judge_url, judge_model, judge_key)
+        plays = Model("seeker", seeker_url, seeker_model, seeker_key, within)
+        judges = Model("judge", judge_url, judge_model, judge_key, within)
         found = asyncio.run(
             _evaluate(
                 (personas, rubric),
@@ -109,7 +113,7 @@ async def _seeker(model: Model | None, stack: AsyncExitStack) -> "Seeker":
     if model is None:
         return ScriptedSeeker()
     client = await stack.enter_async_context(endpoint(model.url, model.key))
-    return LLMSeeker(OpenAIGenerator(client, model.name))
+    return LLMSeeker(OpenAIGenerator(client, model.name), within_s=model.within_s)
 
 
 async def _judge(model: Model | None, stack: AsyncExitStack) -> "Judge":
@@ -121,4 +125,4 @@ async def _judge(model: Model | None, stack: AsyncExitStack) -> "Judge":
     if model is None:
         return RuleJudge(Screener.load())
     client = await stack.enter_async_context(endpoint(model.url, model.key))
-    return LLMJudge(client, model.name)
+    return LLMJudge(client, model.name, timeout_s=model.within_s)

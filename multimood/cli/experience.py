@@ -24,6 +24,7 @@ from multimood.cli.logplace import (
     DefaultRatingOption,
     FromOption,
     JsonOption,
+    LinesOption,
     LogArgument,
     LogOption,
     ToOption,
@@ -34,7 +35,7 @@ from multimood.cli.logplace import (
     open_log,
     waiting_of,
 )
-from multimood.cli.lookahead import LOOKAHEAD, TritonOption, looked_ahead
+from multimood.cli.lookahead import LOOKAHEAD, TritonOption, looked_ahead, values
 from multimood.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def ls(  # noqa: PLR0917 - each is an option
     data: DataOption = DATA,
     first: FromOption = None,
     last: ToOption = None,
-    as_json: JsonOption = False,
+    as_json: LinesOption = False,
 ) -> None:
     """Count the rows, day by day. Reads the store of MULTIMOOD_S3_ENDPOINT, else that of the local system."""
     with open_log(log or folder, data) as found, at_work("reading") as advance:
@@ -84,7 +85,7 @@ def show(  # noqa: PLR0917 - each is an option
     data: DataOption = DATA,
     content: Annotated[bool, typer.Option("--content", help="Show what was said, too.")] = False,
     most: Annotated[int, typer.Option("--last", min=1, help="How many of the newest rows.")] = 1,
-    as_json: JsonOption = False,
+    as_json: LinesOption = False,
 ) -> None:
     """Print rows with everything that is known but, unless --content is given, what was said."""
     from multimood.experience.record import us_of  # noqa: PLC0415 - pyarrow is slow to import
@@ -217,56 +218,13 @@ def export_command(  # noqa: PLR0917 - each is an option
         typer.echo(f"  left out, {reason}: {count}")
 
 
-@app.command("values")
-def values_command(  # noqa: PLR0917 - each is an option
-    log: LogArgument = "",
-    folder: LogOption = "",
-    data: DataOption = DATA,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write each row's id and reward there, one JSON object a line.")
-    ] = None,
-    gamma: Annotated[
-        float | None, typer.Option("--gamma", min=0, max=1, help="What a value counts a turn later. Default: 0.9.")
-    ] = None,
-    horizon: Annotated[
-        int | None, typer.Option("--horizon", min=1, help="Turns behind the reply that count. Default: 3.")
-    ] = None,
-    targets: Annotated[
-        list[str] | None, typer.Option("--of", help="A value that counts; repeatable. Default: all twenty.")
-    ] = None,
-    triton: TritonOption = None,
-) -> None:
-    """Compute the look-ahead reward of every turn: how many values the person shows in their next turns (ES-VR).
-
-    Opens what was said, in memory only; of the values nothing is written, only how many follow a reply. A reward is
-    null where a turn behind it cannot be judged: it is not in the log, or its words are sealed, erased or not there.
-    The same reward is `export --reward lookahead` and `multimood ope --reward lookahead`, with the defaults of here.
-    Prints one line of JSON: how many turns, how many could be judged, the mean, and the version of all of it. The
-    detector is zero-shot and rough (docs/trust.md): compare means over many dialogues.
-    """
-    from multimood.trust.ahead import Looking, summary_of  # noqa: PLC0415 - slow to import
-    from multimood.trust.values import VALUES  # noqa: PLC0415
-
-    if unknown := sorted(set(targets or ()) - set(VALUES)):
-        raise typer.BadParameter(f"{unknown[0]!r} is no value; there are {', '.join(VALUES)}", param_hint="--of")
-    usual = Looking()
-    looking = Looking(
-        usual.gamma if gamma is None else gamma,
-        usual.horizon if horizon is None else horizon,
-        frozenset(targets) if targets else None,
-    )
-    with open_log(log or folder, data) as found, at_work("looking ahead") as advance:
-        ahead = looked_ahead(found, looking, triton, data, advance=advance)
-    if out is not None:
-        with out.open("w", encoding="utf-8") as lines:
-            for row_id, one in ahead.found.items():
-                told = {"lookahead": one.reward, "complete": one.complete} if one else {"lookahead": None}
-                lines.write(json.dumps({"row_id": row_id, **told}) + "\n")
-    typer.echo(json.dumps(summary_of(ahead.found) | {"version": ahead.version}))
+app.command("values")(values)
 
 
 def _pairs(named: str) -> "tuple[PairSource, ...]":
     found = tuple(dict.fromkeys(one.strip() for one in named.split(",") if one.strip()))
+    if not found:
+        raise typer.BadParameter(f"names nothing that makes pairs; there are {', '.join(PAIRS)}", param_hint="--pairs")
     if unknown := sorted(set(found) - set(PAIRS)):
         raise typer.BadParameter(f"{unknown[0]!r} makes no pairs; there are {', '.join(PAIRS)}", param_hint="--pairs")
     return cast("tuple[PairSource, ...]", found)

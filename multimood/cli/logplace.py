@@ -32,7 +32,8 @@ FromOption = Annotated[datetime | None, typer.Option("--from", formats=[DAY], he
 ToOption = Annotated[datetime | None, typer.Option("--to", "--until", formats=[DAY], help="Last day (UTC).")]
 UntilOption = Annotated[datetime | None, typer.Option("--until", formats=[DAY], help="Last day (UTC).")]
 """The same, for a command whose --to is something else."""
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")]
+LinesOption = Annotated[bool, typer.Option("--json", help="JSON, one object a line, for programs.")]
 WindowOption = Annotated[
     float, typer.Option("--feedback-window", min=0, help="Hours after the reply in which feedback counts.")
 ]

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from multimood.cli.explained import explained
+from multimood.cli.written import place
 from multimood.errors import NotFoundError
 from multimood.hub.config import LAST, HubModel, Modality, settings_of, vector_width
 from multimood.local.places import checkout
@@ -22,7 +23,7 @@ from multimood.perception.widths import WidthSettings
 app = typer.Typer(no_args_is_help=True, help="The models: their files, hashes, licences and cards.")
 
 NameArgument = Annotated[str, typer.Argument(help="A model's name, as `multimood models ls` gives it.")]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Write it there, too, for programs.")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Write it there, too, for programs.", callback=place)]
 REMEDY: Final = (
     "models of a hub need torch and transformers: run `make train-env`, then `.venv-train/bin/multimood models use ...`"
 )

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from multimood.cli.explained import explained
 from multimood.cli.logplace import DATA, open_log
 from multimood.cli.lookahead import LOOKAHEAD, TritonOption, looked_ahead
+from multimood.cli.written import place
 from multimood.errors import ConfigurationError, InvalidEventError, NotFoundError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ PathArgument = Annotated[
     str,
     typer.Argument(
         metavar="PATH",
-        help="A folder with the log's Parquet files, one file, or s3://bucket[/prefix] (the store of "
+        help="A folder with the log's Parquet files, one file, or s3://bucket/prefix (the store of "
         "MULTIMOOD_S3_ENDPOINT, else that of the local system). With a prefix, the log below it.",
         show_default=False,
     ),
@@ -82,7 +83,9 @@ TruthOption = Annotated[
     Path | None,
     typer.Option("--truth", help="What `multimood simulate --truth` wrote: the true value beside each estimate."),
 ]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the answers there, too, for programs.")]
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", help="Write the answers there, too, for programs.", callback=place)
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Of the bootstrap and of the folds.")]
 DataOption = Annotated[Path, typer.Option("--data", help="Folder of the local system whose store to read.")]
 

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from multimood.cli.explained import explained
 from multimood.cli.ope import REMEDY
 from multimood.cli.talk import Door
+from multimood.cli.written import place
 from multimood.client import Tls
 from multimood.errors import ConfigurationError
 
@@ -32,7 +33,11 @@ SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the seekers; 
 AtOnceOption = Annotated[int, typer.Option("--at-once", min=1, help="Conversations at the same time.")]
 TruthOption = Annotated[
     Path | None,
-    typer.Option("--truth", help="Write each turn's hidden state and true rewards there, for `multimood ope --truth`."),
+    typer.Option(
+        "--truth",
+        help="Write each turn's hidden state and true rewards there, for `multimood ope --truth`.",
+        callback=place,
+    ),
 ]
 LogOption = Annotated[
     Path | None,

@@ -49,10 +49,11 @@ def fusion(data: DataOption, out: OutOption = None, run: RunOption = None, seed:
     """
     with explained(REMEDY):
         from multimood.training.audio.run import Folders  # noqa: PLC0415 - see REMEDY
+        from multimood.training.encoders import PLACES  # noqa: PLC0415 - see REMEDY
         from multimood.training.fusion import run as training  # noqa: PLC0415 - see REMEDY
 
         root = checkout()
-        places = training.PLACES.below(root)
+        places = PLACES.below(root)
         folders = Folders(root, run or _runs() / "fusion")
         metrics = training.train(data, out or root / training.OUT, folders, seed, places=places, report=_reporter())
         if out is None:
@@ -122,11 +123,10 @@ def empathy(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> No
     """The judge of how much empathy a reply shows."""
     with explained(REMEDY):
         from multimood.training import empathy as training  # noqa: PLC0415 - see REMEDY
+        from multimood.training.encoders import PLACES  # noqa: PLC0415 - see REMEDY
 
         _reporter()("training the empathy head: some minutes")
-        root = checkout()
-        encoder, tokenizer = root / training.ENCODER, root / training.TOKENIZER
-        metrics = training.train(data, out or _assets(), seed, encoder, tokenizer)
+        metrics = training.train(data, out or _assets(), seed, PLACES.below(checkout()), _reporter())
         if out is None:
             record_model("empathy")
     _show(metrics)
@@ -137,7 +137,7 @@ def quality(data: DataOption, out: OutOption = None, seed: SeedOption = 0) -> No
     """The judge of counselling quality: what a supporter says, in the manner of good sessions or of bad ones."""
     with explained(REMEDY):
         from multimood.training import quality as training  # noqa: PLC0415 - see REMEDY
-        from multimood.training.fusion.run import PLACES  # noqa: PLC0415 - see REMEDY
+        from multimood.training.encoders import PLACES  # noqa: PLC0415 - see REMEDY
 
         _reporter()("training the quality head: some minutes, most of them for embedding the sessions once")
         metrics = training.train(data, out or _assets(), seed, PLACES.below(checkout()), _reporter())

@@ -26,6 +26,7 @@ from multimood.erasure.log import conversations_of, erase_rows
 from multimood.erasure.media import media_of, remove
 from multimood.erasure.places import Outcome, Place, Report
 from multimood.errors import MultimoodError
+from multimood.experience.reader import Advance
 from multimood.experience.sources import Bucket
 from multimood.privacy.keyring import CACHE_S, destroy, has_key
 from multimood.privacy.pseudonyms import Pseudonyms, Subject
@@ -39,6 +40,7 @@ AUDIT: Final = "audit/erasures/"
 LISTING_S: Final = 300.0
 MEDIA_TYPE: Final = "application/json"
 _LARGEST_AUDIT: Final = 16 << 20
+LOOKING: Final = "looking through the log"
 
 Tell = Callable[[str], None]
 
@@ -106,7 +108,7 @@ class Erasing:
             with self._place("media") as outcome:
                 outcome.found["objects"] = len(runner.run(media_of(store, self._subject, self._media)))
         with self._place("log") as outcome, Bucket(self._systems.s3) as bucket:
-            _, outcome.found["rows"] = conversations_of(bucket, self._subject)
+            _, outcome.found["rows"] = conversations_of(bucket, self._subject, self._progress(LOOKING))
         with self._place("exports") as outcome:
             for folder in self._exports():
                 outcome.found[str(folder)] = len(rows_in_export(folder, self._subject, self._conversations))
@@ -200,19 +202,22 @@ class Erasing:
 
     def _log(self, outcome: Outcome) -> None:
         with Bucket(self._systems.s3) as bucket:
-            self._tell("looking through the log")
-            known, count = conversations_of(bucket, self._subject)
+            known, count = conversations_of(bucket, self._subject, self._progress(LOOKING))
             self._conversations.update(known)
             outcome.found["rows"] = count
-            self._tell("writing the log without the rows")
-            removed = erase_rows(bucket, self._subject, self._conversations)
+            progress = self._progress("writing the log without the rows")
+            removed = erase_rows(bucket, self._subject, self._conversations, progress)
         outcome.removed |= {"rows": removed.rows, "feedback": removed.feedback, "objects": len(removed.objects)}
         outcome.left += [f"{name} cannot be read: repair or delete it, and erase again" for name in removed.damaged]
 
     def _from_exports(self, outcome: Outcome) -> None:
         for folder in self._exports():
             self._tell(f"export {folder}")
-            done = erase_from_export(folder, self._subject, self._conversations)
+            try:
+                done = erase_from_export(folder, self._subject, self._conversations)
+            except MultimoodError as error:
+                outcome.left.append(f"{folder}: {error}: delete it and export again")
+                continue
             outcome.removed[str(folder)] = done.items
             if done.deleted:
                 outcome.notes.append(f"{folder} was deleted, since nothing can be taken out of its form: export again")
@@ -241,6 +246,10 @@ class Erasing:
         return found
 
     # --- below -----------------------------------------------------------------------------------------------------
+
+    def _progress(self, what: str) -> Advance:
+        self._tell(what)
+        return lambda done, of: self._tell(f"{what}: {done} of {of} objects")
 
     @contextmanager
     def _place(self, name: Place) -> Iterator[Outcome]:

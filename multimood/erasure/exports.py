@@ -1,6 +1,5 @@
 """A person out of an export, whose manifest says whose rows are in it. What was made of it elsewhere nobody knows."""
 
-import io
 import os
 import shutil
 from collections.abc import Collection
@@ -8,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow.parquet as pq
-
 from multimood.errors import NotFoundError
 from multimood.experience.exports.manifest import MANIFEST, Manifest
-from multimood.experience.table import without_rows
+from multimood.experience.table import types_of, without_rows
 from multimood.privacy.pseudonyms import Subject
 
 REWRITTEN: Final = frozenset({"hf", "trl-kto", "trl-dpo"})
@@ -38,7 +35,7 @@ def rows_in_export(folder: Path, subject: Subject, conversations: Collection[str
 def erase_from_export(folder: Path, subject: Subject, conversations: Collection[str]) -> FromExport:
     """Take the person out. Broken off, it can be done again: the manifest forgets them last.
 
-    Raises NotFoundError when the folder has no manifest.
+    Raises NotFoundError when the folder has no manifest, DamagedObjectError when a file of it cannot be read.
     """
     manifest = Manifest.read(folder)
     ids = manifest.rows_of(subject, conversations)
@@ -55,7 +52,7 @@ def erase_from_export(folder: Path, subject: Subject, conversations: Collection[
 
 def _rewrite(file: Path, ids: Collection[str]) -> int:
     data = file.read_bytes()
-    there = set(pq.read_schema(io.BytesIO(data)).names)
+    there = types_of(data)
     columns = [name for name in _IDS if name in there]
 
     def is_theirs(row: dict[str, Any]) -> bool:

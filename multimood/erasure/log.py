@@ -73,7 +73,7 @@ def erase_rows(
             gone = _rewrite(place, name, subject, conversations)
         except DamagedObjectError:
             removed.damaged.append(name)
-            continue
+            gone = 0
         if gone:
             removed.objects.add(name)
             if is_feedback(name):

@@ -43,6 +43,11 @@ class Report:
     dry_run: bool = False
 
     @property
+    def reached(self) -> bool:
+        """Every place answered, whatever is left there."""
+        return not any(place.fault for place in self.places.values())
+
+    @property
     def complete(self) -> bool:
         """Every place was reached and is done."""
         return all(name in self.places and self.places[name].done for name in PLACES if name != "audit")

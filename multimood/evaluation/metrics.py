@@ -44,7 +44,7 @@ def score(shares: Floats, truth: Ints, groups: Sequence[str], labels: Sequence[s
     }
 
 
-def auc(said: Floats, truth: Ints, groups: Sequence[str], seed: int = SEED) -> tuple[float, list[float] | None]:
+def auc(said: Floats, truth: Ints, groups: Sequence[str]) -> tuple[float, list[float] | None]:
     """Area under the ROC curve of numbers `said` [n] for `truth` [n] of 0 and 1 (chance: 0.5), and its 95 % interval.
 
     The interval is a percentile bootstrap over whole groups; samples that hold one truth only are left out; None where
@@ -54,7 +54,7 @@ def auc(said: Floats, truth: Ints, groups: Sequence[str], seed: int = SEED) -> t
         return float("nan"), None
     names, place = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     rows = [np.flatnonzero(place == number) for number in range(len(names))]
-    chance = np.random.default_rng(seed)
+    chance = np.random.default_rng(SEED)
     found = []
     for _ in range(RESAMPLES):
         drawn = np.concatenate([rows[number] for number in chance.integers(len(rows), size=len(rows))])
@@ -101,9 +101,7 @@ def reliability(shares: Floats, truth: Ints, bins: int = BINS) -> tuple[Floats, 
     return count / max(len(truth), 1), sure, hits
 
 
-def intervals_of(
-    truth: Ints, answer: Ints, groups: Sequence[str], size: int, seed: int = SEED
-) -> tuple[dict[str, list[float]], str]:
+def intervals_of(truth: Ints, answer: Ints, groups: Sequence[str], size: int) -> tuple[dict[str, list[float]], str]:
     """Percentile bootstrap over whole groups of each figure of `agreement`.
 
     Gives them, and what was resampled: "groups", or "rows" of a single one. Each resample counts over the labels that
@@ -116,7 +114,7 @@ def intervals_of(
     count = int(place.max()) + 1
     counts = np.zeros((count, size * size))
     np.add.at(counts, (place, truth * size + answer), 1)
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+    drawn = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     found = _agreements((drawn @ counts).reshape(RESAMPLES, size, size), np.unique(truth))
     ends = [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]
     return {name: [float(end) for end in np.quantile(values, ends)] for name, values in found.items()}, unit

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -63,8 +63,12 @@ class Source:
                 return self.path / name
         raise NotFoundError(f"--data {self.path} holds none of {', '.join(names)}: give that file or its folder")
 
-    def table(self, file: Path, required: Sequence[str]) -> list[dict[str, str]]:
+    def table(
+        self, file: Path, required: Sequence[str], also_called: Mapping[str, Sequence[str]] | None = None
+    ) -> list[dict[str, str]]:
         """Rows of a CSV file, every value a string ("" where there is none).
+
+        `also_called` gives further names of columns, in any case, for files of several makers.
 
         Raises:
             ConfigurationError: it has not the required columns, or is no text.
@@ -75,14 +79,17 @@ class Source:
         try:
             with file.open(encoding="utf-8-sig", newline="") as lines:
                 reader = csv.DictReader(lines)
-                _check_columns(file, reader.fieldnames or (), required)
+                reader.fieldnames = _known_names(reader.fieldnames or (), also_called or {})
+                _check_columns(file, reader.fieldnames, required, also_called or {})
                 for row in reader:
                     if any(row.get(name) is None for name in required):
                         self.note("corrupt rows left out")
                         continue
                     rows.append({name: value or "" for name, value in row.items() if isinstance(name, str)})
         except (UnicodeDecodeError, csv.Error) as error:
-            raise ConfigurationError(f"{file} is no CSV file in UTF-8 ({type(error).__name__})") from None
+            raise ConfigurationError(
+                f"{file} is no CSV file in UTF-8 ({type(error).__name__}): save it as CSV with commas, in UTF-8"
+            ) from None
         return rows
 
     def objects(self, file: Path) -> list[dict[str, Any]]:
@@ -145,11 +152,21 @@ class Source:
             )
 
 
-def _check_columns(file: Path, there: Sequence[str], required: Sequence[str]) -> None:
+def _known_names(there: Sequence[str], also_called: Mapping[str, Sequence[str]]) -> list[str]:
+    names = {other.lower(): name for name, others in also_called.items() for other in (name, *others)}
+    found = [names.get(name.strip().lower(), name) for name in there]
+    # A file that has the column under two names keeps the one that is called as it should be.
+    return [name if found.count(name) == 1 else own for name, own in zip(found, there, strict=True)]
+
+
+def _check_columns(
+    file: Path, there: Sequence[str], required: Sequence[str], also_called: Mapping[str, Sequence[str]]
+) -> None:
     """Name columns that can be none but names: the first line of some other file may be what somebody said."""
     if missing := [name for name in required if name not in there]:
+        wanted = [" or ".join((name, *also_called.get(name, ()))) for name in missing]
         named = [name for name in there if _NAME.fullmatch(name)]
-        raise ConfigurationError(f"{file} has no column {', '.join(missing)}: it has {', '.join(named) or 'none'}")
+        raise ConfigurationError(f"{file} has no column {', '.join(wanted)}: it has {', '.join(named) or 'none'}")
 
 
 def _plain(split: Any) -> str:

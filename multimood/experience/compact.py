@@ -121,12 +121,13 @@ def _remove(place: Place, small: Sequence[Found], large: Sequence[str], table: T
 
 def _groups(small: Sequence[Found]) -> Iterator[list[Found]]:
     """Neighbours, of about so many bytes together."""
-    group: list[Found] = []
+    group, size = list[Found](), 0
     for found in small:
         group.append(found)
-        if sum(one.size_bytes for one in group) >= BYTES:
+        size += found.size_bytes
+        if size >= BYTES:
             yield group
-            group = []
+            group, size = [], 0
     if group:
         yield group
 

@@ -19,7 +19,7 @@ from multimood.experience.naming import day_of, is_feedback
 from multimood.experience.record import merge, us_of
 from multimood.experience.schema import COLUMNS, READABLE, Row
 from multimood.experience.sources import Source
-from multimood.experience.table import DamagedObjectError, batches
+from multimood.experience.table import DamagedObjectError, batches, check_kinds
 
 ATTEMPTS: Final = 3
 """Listings, when objects are taken away while they are being read."""
@@ -169,9 +169,12 @@ def upgraded(row: Row, name: str) -> Row:
 
 
 def _ids(source: Source, name: str) -> "array[int]":
-    return array(
-        "Q", (_short(str(row.get("row_id"))) for batch in batches(source.read(name), ["row_id"]) for row in batch)
-    )
+    data = source.read(name)
+    try:
+        check_kinds(data)
+        return array("Q", (_short(str(row.get("row_id"))) for batch in batches(data, ["row_id"]) for row in batch))
+    except DamagedObjectError as error:
+        raise DamagedObjectError(f"{name}: {error}; take it out of the log, or put a sound copy there") from None
 
 
 def _repeated(ids: Iterable["array[int]"]) -> frozenset[int]:

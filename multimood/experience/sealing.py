@@ -9,7 +9,7 @@ import json
 import logging
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
 from multimood.errors import MultimoodError
@@ -51,6 +51,11 @@ def opened_row(row: Row, keys: Mapping[bytes, DataKey]) -> Row:
             inflate = zlib.decompressobj()
             changed |= json.loads(inflate.decompress(data, _LARGEST))
     return changed
+
+
+def unsealed(rows: Iterable[Row], opens: "RowOpener") -> Iterator[Row]:
+    """Copies of rows for readers without a key: opened as far as can be, and nothing in the sealed columns."""
+    return (opens(row) | dict.fromkeys(SEALED) for row in rows)
 
 
 class RowSeals:

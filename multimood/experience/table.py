@@ -143,6 +143,31 @@ def batches(data: bytes, columns: Sequence[str] | None = None) -> Iterator[Seque
         raise DamagedObjectError(f"{len(data)} bytes are no Parquet file: {type(error).__name__}") from None
 
 
+_KINDS: Final[Sequence[tuple[str, Callable[[Any], bool]]]] = (
+    ("number", pa.types.is_integer),
+    ("number", pa.types.is_floating),
+    ("text", pa.types.is_string),
+    ("text", pa.types.is_large_string),
+    ("list", pa.types.is_list),
+    ("list", pa.types.is_large_list),
+    ("time", pa.types.is_timestamp),
+)
+"""Types that read alike: other tools write a table in their own."""
+
+
+def check_kinds(data: bytes) -> None:
+    """Raise DamagedObjectError when a column of the rows is of a type that no reader of rows expects."""
+    for name, given in types_of(data).items():
+        wanted = SCHEMA.field(name).type if name in SCHEMA.names else given
+        if not pa.types.is_null(given) and _kind(given) != _kind(wanted):
+            raise DamagedObjectError(f"its column {name} is {given}, and should be {wanted}")
+
+
+def _kind(of: Any) -> str:
+    plain = of.value_type if pa.types.is_dictionary(of) else of
+    return next((kind for kind, fits in _KINDS if fits(plain)), str(getattr(plain, "id", plain)))
+
+
 def types_of(data: bytes) -> dict[str, Any]:
     """The columns of a Parquet file and their types, without reading its rows. Raises DamagedObjectError."""
     try:

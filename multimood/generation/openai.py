@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -13,6 +14,15 @@ import httpx
 from multimood.errors import ConfigurationError, MultimoodError, UnavailableError
 from multimood.generation.ask import Ask, Finish, Piece, Token
 from multimood.generation.errors import BusyError, RefusedError
+from multimood.generation.refusal import (
+    MOST_BYTES_OF_REFUSAL,
+    UNFIT,
+    Refusal,
+    beginning,
+    read_refusal,
+    seconds_to_wait,
+    without,
+)
 from multimood.generation.sse import EventParser, EventTooLongError
 
 CONNECT_S: Final = 5.0
@@ -20,6 +30,7 @@ READY_S: Final = 3.0
 COUNTS_S: Final = 2.0
 """After the end of the text the token counts and the end of the stream may take so long; then we go on without."""
 MOST_BYTES: Final = 8 << 20
+LAST_PORT: Final = 65_535
 MOST_IDS: Final = 1 << 31
 _MISCONFIGURED: Final = frozenset(
     (HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND,
@@ -27,7 +38,11 @@ _MISCONFIGURED: Final = frozenset(
 )  # fmt: skip
 _LATER: Final = frozenset((HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY))
 _BUSY: Final = frozenset((HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE))
+_DISPENSABLE: Final = frozenset(("seed", "stream_options", "logprobs", "max_tokens", "temperature"))
+"""What an endpoint need not know."""
 _END: Final = "[DONE]"
+
+logger = logging.getLogger(__name__)
 
 
 def endpoint(url: str, key: str = "") -> httpx.AsyncClient:
@@ -36,6 +51,9 @@ def endpoint(url: str, key: str = "") -> httpx.AsyncClient:
     Raises:
         ConfigurationError: no HTTP URL.
     """
+    key = key.strip()  # what is read from a file ends with its line
+    if not (key.isascii() and (key.isprintable() or not key)):
+        raise ConfigurationError("the LLM's key has characters that no key has: give it as the endpoint's owner did")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         base = httpx.URL(url if url.endswith("/") else f"{url}/")
@@ -43,6 +61,8 @@ def endpoint(url: str, key: str = "") -> httpx.AsyncClient:
         raise ConfigurationError(f"the LLM's URL {url!r} is none: {error}") from None
     if base.scheme not in {"http", "https"} or not base.host:
         raise ConfigurationError(f"the LLM's URL {url!r} must begin with http:// or https:// and name a host")
+    if not 0 < (base.port or 1) <= LAST_PORT:
+        raise ConfigurationError(f"the LLM's URL {url!r} has port {base.port}: the last there can be is {LAST_PORT}")
     # No read timeout: how long to wait for a token is the asker's decision.
     return httpx.AsyncClient(base_url=base, headers=headers, timeout=httpx.Timeout(None, connect=CONNECT_S))
 
@@ -53,6 +73,8 @@ class OpenAIGenerator:
     def __init__(self, client: httpx.AsyncClient, name: str) -> None:
         self._client = client
         self.name: Final = name
+        self._left_out: set[str] = set()
+        """Fields that the endpoint turned out not to take."""
 
     async def stream(self, ask: Ask) -> AsyncGenerator[Piece, None]:
         """See `Generator`."""
@@ -67,12 +89,20 @@ class OpenAIGenerator:
             **({"logprobs": True} if ask.log_probs else {}),
         }
         try:
-            async with self._client.stream("POST", "chat/completions", json=body) as response:
-                if response.status_code != HTTPStatus.OK:
-                    raise _failure(self.name, response)
-                async with aclosing(_events(response)) as events:
-                    async for piece in _pieces(self.name, events):
-                        yield piece
+            while True:
+                sent = without(body, self._left_out)
+                async with self._client.stream("POST", "chat/completions", json=sent) as response:
+                    if response.status_code == HTTPStatus.OK:
+                        async with aclosing(_events(response)) as events:
+                            async for piece in _pieces(self.name, events):
+                                yield piece
+                        return
+                    refusal = read_refusal(await beginning(response, MOST_BYTES_OF_REFUSAL), sent)
+                if response.status_code not in UNFIT or refusal.field not in _DISPENSABLE:
+                    raise _failure(self.name, response, refusal)
+                if refusal.field not in self._left_out:
+                    logger.warning("an endpoint takes no field", extra={"model": self.name, "field": refusal.field})
+                self._left_out.add(refusal.field)
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise UnavailableError(f"the connection to {self.name} failed: {type(error).__name__}") from None
 
@@ -188,17 +218,13 @@ async def _events(response: httpx.Response) -> AsyncGenerator[str, None]:
             raise RefusedError("an endpoint does not speak the protocol: an event has no end") from None
 
 
-def _failure(name: str, response: httpx.Response) -> MultimoodError:
+def _failure(name: str, response: httpx.Response, refusal: Refusal) -> MultimoodError:
     status = response.status_code
+    said = refusal.after(status)
     if status in _MISCONFIGURED:
-        return ConfigurationError(f"{name} refused (HTTP {status}): check the endpoint's URL, key and model name")
+        return ConfigurationError(f"{name} refused ({said}): check the endpoint's URL, key and model name")
     if status in _BUSY:
-        return BusyError(f"{name} is busy (HTTP {status})", _seconds(response.headers.get("retry-after", "")))
+        return BusyError(f"{name} is busy ({said})", seconds_to_wait(response.headers.get("retry-after", "")))
     if status in _LATER or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return UnavailableError(f"{name} answered HTTP {status}")
-    return RefusedError(f"{name} will not answer this request (HTTP {status})")
-
-
-def _seconds(retry_after: str) -> float:
-    """The header in seconds; its other form, a date, counts as none."""
-    return min(float(retry_after), 3_600.0) if retry_after.strip().isdecimal() else 0.0
+        return UnavailableError(f"{name} answered {said}")
+    return RefusedError(f"{name} will not answer this request ({said})")

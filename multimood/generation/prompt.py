@@ -8,7 +8,7 @@ from typing import Final
 
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from multimood import assets
 from multimood.errors import ConfigurationError
@@ -77,13 +77,7 @@ class ReplyPrompt:
         Raises:
             ConfigurationError: the file cannot be read or is not complete.
         """
-        raw = assets.read(ASSET, path)
-        place = str(path or ASSET)
-        try:
-            content = PromptFile.model_validate(assets.parse_toml(place, raw))
-        except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            raise ConfigurationError(f"{place}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        content, raw = assets.read_toml(PromptFile, ASSET, path)
         return cls(content, assets.version("reply-prompt", content.edition, raw))
 
     def render(self, situation: Situation, dialogue: Sequence[Said], budget: int) -> list[ChatMessage]:

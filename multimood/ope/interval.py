@@ -42,7 +42,13 @@ class Terms:
         return float(_ratio(*self.numerator.T, *self.denominator.T))
 
     def interval(self, seed: int = 0) -> tuple[float, float]:
-        """95 % bootstrap interval, bias-corrected and accelerated (Efron 1987): few large weights skew estimates."""
+        """95 % bootstrap interval, bias-corrected and accelerated (Efron 1987): few large weights skew estimates.
+
+        Percentiles where the correction is not defined; resamples without any weight say nothing. Of one conversation
+        nothing is known of how others vary: -inf..inf.
+        """
+        if len(self.numerator) < 2:  # noqa: PLR2004 - nothing to compare with
+            return -np.inf, np.inf
         gathered = self._gathered(seed)
         data = (*gathered.numerator.T, *gathered.denominator.T)
         with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
@@ -52,7 +58,10 @@ class Terms:
                 confidence_level=CONFIDENCE, method="BCa", rng=np.random.default_rng(seed),
             )  # fmt: skip
         low, high = (float(end) for end in found.confidence_interval)
-        return (low, high) if np.isfinite([low, high]).all() else (self.value, self.value)
+        if np.isfinite([low, high]).all():
+            return low, high
+        low, high = np.nanquantile(found.bootstrap_distribution, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+        return float(low), float(high)
 
     def _gathered(self, seed: int) -> "Terms":
         units = len(self.numerator)

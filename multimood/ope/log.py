@@ -14,6 +14,7 @@ Names = NDArray[np.str_]
 
 FORCED: Final = "override"
 """The action of a turn where nobody chose (a crisis, no verdict): the only eligible one there, under every policy."""
+NO_HOLE: Final = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,9 @@ class Log:
     """[n]: number of the turn in its conversation, from 0; -1: not known."""
     slices: Mapping[str, Names]
     """Name of a slice to the value of each turn [n]."""
+    hole: Ints | None = None
+    """[n]: in the turn's conversation the first step whose decision is not known, although a row tells of it; `NO_HOLE`
+    where there is none."""
     oracle: Floats | None = None
     """[n, k]: expected reward of each action, known of a simulator only; NaN where not known."""
 
@@ -63,16 +67,10 @@ class Log:
 
     def take(self, rows: Bools | Ints) -> Self:
         """The same of some turns: a mask [n], or their numbers in ascending order."""
-        arrays: dict[str, Any] = {
-            name: getattr(self, name)[rows]
-            for name in ("contexts", "chosen", "behaviour", "eligible", "rewards", "fit", "conversation", "step")
-        }
-        return replace(
-            self,
-            **arrays,
-            slices={name: values[rows] for name, values in self.slices.items()},
-            oracle=None if self.oracle is None else self.oracle[rows],
-        )
+        optional = (name for name in ("hole", "oracle") if getattr(self, name) is not None)
+        names = ("contexts", "chosen", "behaviour", "eligible", "rewards", "fit", "conversation", "step", *optional)
+        arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in names}
+        return replace(self, **arrays, slices={name: values[rows] for name, values in self.slices.items()})
 
     def decisions(self) -> Self:
         """The turns that can be evaluated one by one: fit, with a reward."""

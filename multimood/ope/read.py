@@ -1,6 +1,6 @@
 """Rows of the experience log to arrays, one row at a time. What cannot be used is counted, never guessed.
 
-Memory: about 500 bytes for a turn, whatever was said in it.
+Memory: about 600 bytes for a turn, whatever was said in it.
 """
 
 import math
@@ -15,7 +15,7 @@ import numpy as np
 
 from multimood.errors import ConfigurationError, NotFoundError
 from multimood.ope.contexts import FEATURES, STRATEGIES, context, modalities, state
-from multimood.ope.log import FORCED, Floats, Ints, Log
+from multimood.ope.log import FORCED, NO_HOLE, Floats, Ints, Log
 from multimood.taxonomy import CRITERIA
 
 SUM_TOLERANCE: Final = 1e-6
@@ -94,6 +94,8 @@ class _Columns:
     fit: "array[int]" = field(default_factory=lambda: array("b"))
     conversation: "array[int]" = field(default_factory=lambda: array("q"))
     step: "array[int]" = field(default_factory=lambda: array("q"))
+    holes: dict[int, int] = field(default_factory=dict)
+    """By conversation, the first step of a decision that cannot be used; -1: not known which."""
     oracle: "array[float]" = field(default_factory=lambda: array("d"))
 
 
@@ -130,12 +132,19 @@ def read(
     columns, left_out, seen, expected = _Columns(), Counter[str](), 0, _Expected(oracle or {}, called)
     names: dict[str, int] = {name: number for number, name in enumerate((*STRATEGIES, FORCED))}
     ids: dict[Any, int] = {}
+    known_rows: set[str] = set()
     values: dict[str, list[str]] = {name: [] for name in slices}
     for row in rows:
         seen += 1
+        if row["row_id"] in known_rows:
+            left_out["duplicate"] += 1
+            continue
+        known_rows.add(row["row_id"])
+        conversation, step = ids.setdefault(_conversation(row), len(ids)), -1 if row["step"] is None else row["step"]
         offered, problem = _offered(row)
         if not offered:
             left_out[problem] += 1
+            columns.holes[conversation] = min(step, columns.holes.get(conversation, step))
             continue
         value = _finite(reward_of(row))
         fit = not problem and row["chosen"] in offered
@@ -152,8 +161,8 @@ def read(
         columns.chosen.append(names[taken])
         columns.rewards.append(value)
         columns.fit.append(fit)
-        columns.conversation.append(ids.setdefault(_conversation(row), len(ids)))
-        columns.step.append(-1 if row["step"] is None else row["step"])
+        columns.conversation.append(conversation)
+        columns.step.append(step)
         columns.contexts.extend(map(_zero_if_none, context(row)))
         _add_state(columns, state(row))
         for name, of in slice_of.items():
@@ -241,6 +250,7 @@ def _log(columns: _Columns, names: list[str], values: Mapping[str, list[str]], *
         fit=np.array(columns.fit, bool)[order],
         conversation=conversation[order],
         step=step[order],
+        hole=np.array([columns.holes.get(number, NO_HOLE) for number in conversation[order].tolist()], np.int64),
         slices={name: np.array(found, str)[order] for name, found in values.items()},
         oracle=oracle[order] if has_oracle else None,
     )

@@ -1,5 +1,6 @@
 """Answers as a table for people and as an object for programs."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -46,6 +47,8 @@ def as_json(parts: Sequence[Part]) -> list[dict[str, Any]]:
 
 def _plain(answer: Estimate | Refusal) -> dict[str, Any]:
     fields = {"value": None, "low": None, "high": None, "truth": None, "refused": None, **asdict(answer)}
+    for end in ("low", "high"):  # JSON has no infinity
+        fields[end] = fields[end] if fields[end] is not None and math.isfinite(fields[end]) else None
     if isinstance(answer, Refusal):
         fields["refused"] = {"reason": fields.pop("reason"), "message": fields.pop("message")}
     return fields

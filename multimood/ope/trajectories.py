@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from multimood.ope.log import FORCED, Bools, Floats, Ints, Log
+from multimood.ope.log import FORCED, NO_HOLE, Bools, Floats, Ints, Log
 
 
 @dataclass(frozen=True, slots=True)
 class Trajectories:
     """Conversations from their first turn on, cut after `horizon` turns; after its last turn a conversation earns 0.
 
-    A conversation with a gap, or with a decision whose reward is not known, is left out as a whole. A turn that was
-    forced stays, without a reward it earns 0. A decision that was not carried out stays as what was decided: what the
-    guard or the fallback made of it is part of what follows from it.
+    A conversation with a gap, or with a decision that is not known or whose reward is not, is left out as a whole. A
+    turn that was forced stays, without a reward it earns 0. A decision that was not carried out stays as what was
+    decided: what the guard or the fallback made of it is part of what follows from it.
     """
 
     log: Log
@@ -60,6 +60,8 @@ def trajectories(log: Log, horizon: int | None = None) -> Trajectories:
         number = np.unique(log.conversation, return_inverse=True)[1]
         start = np.searchsorted(number, np.arange(number[-1] + 1))
         gap = log.step != np.arange(len(log)) - start[number]
+        if log.hole is not None:  # also behind the last turn that is known: the conversation went on
+            gap |= log.hole < (NO_HOLE if horizon is None else horizon)
         late = log.step >= horizon if horizon is not None else np.zeros(len(log), bool)
         silent = ~np.isfinite(log.rewards) & ~forced & ~late
         for reason, rows in (("gap", gap & ~late), ("no_reward", silent)):

@@ -6,10 +6,8 @@ with S the sum of the weights of the window's n-grams (each once per sentence) a
 add up over sentences, all windows are scored at the cost of reading the text once, and more text never scores lower.
 """
 
-import io
 import math
 import re
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +17,9 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from multimood import assets
 from multimood.errors import ConfigurationError
 from multimood.safety.normalise import END, MARKS
+from multimood.safety.weights import Arrays, read_weights
 
 ASSET: Final = "crisis.npz"
 HIDDEN: Final = "_"
@@ -94,17 +92,7 @@ class Classifier:
         Raises:
             ConfigurationError: the file cannot be read or is not such weights.
         """
-        raw = assets.read(ASSET, path)
-        place = path or ASSET
-        try:
-            with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
-                weights = arrays["weights"].astype(np.float32)
-                bias, low, elevated = (float(arrays[name]) for name in ("bias", "low", "elevated"))
-                edition = str(arrays["edition"])
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ConfigurationError(
-                f"{place} holds no crisis classifier: make one with `multimood train crisis`"
-            ) from error
+        (weights, bias, low, elevated), version = read_weights("crisis", path, "crisis classifier", _stored)
         if (
             weights.ndim != 1
             or weights.size & (weights.size - 1)
@@ -112,9 +100,9 @@ class Classifier:
             or not low <= elevated
         ):
             raise ConfigurationError(
-                f"{place} holds weights of shape {weights.shape}, thresholds {low}, {elevated}: broken"
+                f"{path or ASSET} holds weights of shape {weights.shape}, thresholds {low}, {elevated}: broken"
             )
-        return cls(weights, bias, Thresholds(low, elevated), assets.version("crisis", edition, raw))
+        return cls(weights, bias, Thresholds(low, elevated), version)
 
     def score(self, tokens: Sequence[str]) -> float:
         """Highest probability of crisis language over all windows of the text, 0..1."""
@@ -130,3 +118,8 @@ class Classifier:
                 if words_seen >= LEAST_WORDS and count:
                     best = max(best, total / math.sqrt(count))
         return 0.0 if best == -math.inf else 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, best + self._bias))))
+
+
+def _stored(arrays: Arrays) -> tuple[NDArray[np.float32], float, float, float]:
+    bias, low, elevated = (float(arrays[name]) for name in ("bias", "low", "elevated"))
+    return arrays["weights"].astype(np.float32), bias, low, elevated

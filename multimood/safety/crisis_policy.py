@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from multimood import assets
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.errors import ConfigurationError
 from multimood.safety.replies import Kind
 from multimood.safety.risk import RISK
 from multimood.taxonomy import EMOTIONS
@@ -73,6 +72,14 @@ class LevelEntry(BaseModel):
         raise AssertionError("the last step has no end")
 
 
+class LowEntry(BaseModel):
+    """The `[low]` table. A file without it is older: nothing that it does not name is done."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    person: float | None = Field(default=None, gt=0, le=1)
+
+
 class EvidenceEntry(BaseModel):
     """The `[evidence]` table."""
 
@@ -98,6 +105,7 @@ class PolicyFile(BaseModel):
     roles: Mapping[str, str]
     levels: Mapping[Literal["elevated", "imminent"], LevelEntry]
     evidence: EvidenceEntry
+    low: LowEntry = LowEntry()
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -116,6 +124,7 @@ class CrisisPolicy:
         self.version: Final = version
         self.roles: Final = content.roles
         self.evidence: Final = content.evidence
+        self.low: Final = content.low
         self._levels = {RISK[level]: entry for level, entry in content.levels.items()}
 
     @classmethod
@@ -125,14 +134,7 @@ class CrisisPolicy:
         Raises:
             ConfigurationError: the file cannot be read or leaves something open.
         """
-        raw = assets.read(ASSET, path)
-        place = str(path or ASSET)
-        try:
-            content = PolicyFile.model_validate(assets.parse_toml(place, raw))
-        except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ConfigurationError(f"{place}: {f'{where}: ' if where else ''}{first['msg']}") from error
+        content, raw = assets.read_toml(PolicyFile, ASSET, path)
         return cls(content, assets.version("policy", content.edition, raw))
 
     def of(self, level: pb.RiskLevel) -> LevelEntry:

@@ -1,9 +1,10 @@
 """Many phrases searched at once: per word of the text one look-up, per candidate one bounded match."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from multimood.errors import ConfigurationError
 from multimood.safety.normalise import MARKS
-from multimood.safety.phrase import Phrase
+from multimood.safety.phrase import Phrase, compile_phrase
 from multimood.safety.span import Span
 
 
@@ -15,11 +16,20 @@ class PhraseIndex:
         self._by_stem: dict[str, list[tuple[int, Phrase]]] = {}
         self._lengths: tuple[int, ...] = ()
 
-    def add(self, owner: int, phrase: Phrase) -> None:
-        """Make a phrase known."""
-        for first in phrase.first:
-            table, key = (self._by_stem, first[:-1]) if first.endswith("*") else (self._by_word, first)
-            table.setdefault(key, []).append((owner, phrase))
+    def add(self, owner: int, phrases: Iterable[str], sets: Mapping[str, Sequence[str]], rule: str) -> None:
+        """Make the phrases of a rule known. `rule` is what the rule is called in errors.
+
+        Raises:
+            ConfigurationError: a phrase cannot be compiled.
+        """
+        for source in phrases:
+            try:
+                phrase = compile_phrase(source, sets)
+            except ValueError as error:
+                raise ConfigurationError(f"{rule}, phrase {source!r}: {error}") from error
+            for first in phrase.first:
+                table, key = (self._by_stem, first[:-1]) if first.endswith("*") else (self._by_word, first)
+                table.setdefault(key, []).append((owner, phrase))
         self._lengths = tuple(sorted({len(stem) for stem in self._by_stem}))
 
     def spans(self, tokens: Sequence[str]) -> Iterator[tuple[int, Phrase, Span]]:

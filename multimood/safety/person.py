@@ -6,12 +6,10 @@ So a `Person` counts, message by message, and a `PersonJudge` says how likely it
 would see suicidal ideation or more (C-SSRS).
 
 It keeps counts, never words, needs numpy alone, and takes the messages in whatever order they come. It decides nothing
-by itself: the vetted reply follows from the verdict on an utterance.
+by itself: the vetted reply follows from the verdict on an utterance. `persons` keeps one per conversation.
 """
 
-import io
 import math
-import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +18,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from multimood import assets
 from multimood.errors import ConfigurationError
 from multimood.safety.classifier import Thresholds, sentences
 from multimood.safety.normalise import readings
 from multimood.safety.rules import RuleSet
 from multimood.safety.trees import Trees
-from multimood.safety.verdict import Level, Verdict, rank
+from multimood.safety.verdict import Level, Verdict, higher
+from multimood.safety.weights import Arrays, read_weights
 
 ASSET: Final = "person.npz"
 READ: Final = 65_536
@@ -59,6 +57,40 @@ FEATURES: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Counts of one message."""
+
+    words: int
+    sentences: int
+    self_words: int
+    other_words: int
+    sides: Counter[str]
+    """Sentences about oneself, to somebody, with both."""
+    found: Level
+    """By the rules alone."""
+    groups: frozenset[str]
+    verdict: Level
+    """The utterance classifier's opinion included."""
+
+    @classmethod
+    def of(cls, text: str, verdict: Verdict, rules: RuleSet) -> "Counts":
+        """Count a message of which the screener, by these rules, thought that. Linear in the text, up to `READ`."""
+        words = self_words = other_words = number = 0
+        sides = Counter[str]()
+        for sentence in sentences(readings(text[:READ])[0]):
+            own = sum(word in SELF for word in sentence)
+            others = sum(word in OTHER for word in sentence)
+            number += 1
+            words += len(sentence)
+            self_words += own
+            other_words += others
+            if own or others:
+                sides["both" if own and others else "self" if own else "other"] += 1
+        found, groups = rules.meaning(verdict.rules)
+        return cls(words, number, self_words, other_words, sides, found, groups, verdict.level)
+
+
 @dataclass(slots=True)
 class Person:
     """Counts over what one person said. Its size does not grow with what is said."""
@@ -74,25 +106,19 @@ class Person:
     """Messages by what the rules found."""
     groups: Counter[str] = field(default_factory=Counter)
     gravest: Level = "none"
-    """The gravest verdict on a message, the utterance classifier's opinion included."""
+    """The gravest verdict on a message."""
 
-    def add(self, text: str, verdict: Verdict, rules: RuleSet) -> None:
-        """Count one more message and what the screener, by these rules, thought of it."""
+    def add(self, message: Counts) -> None:
+        """Count one more message."""
         self.messages += 1
-        for sentence in sentences(readings(text[:READ])[0]):
-            own = sum(word in SELF for word in sentence)
-            others = sum(word in OTHER for word in sentence)
-            self.sentences += 1
-            self.words += len(sentence)
-            self.self_words += own
-            self.other_words += others
-            if own or others:
-                self.sides["both" if own and others else "self" if own else "other"] += 1
-        level, groups = rules.meaning(verdict.rules)
-        self.levels[level] += 1
-        self.groups.update(groups)
-        if rank(verdict.level) > rank(self.gravest):
-            self.gravest = verdict.level
+        self.words += message.words
+        self.sentences += message.sentences
+        self.self_words += message.self_words
+        self.other_words += message.other_words
+        self.sides.update(message.sides)
+        self.levels[message.found] += 1
+        self.groups.update(message.groups)
+        self.gravest = higher(self.gravest, message.verdict)
 
     def numbers(self) -> NDArray[np.float32]:
         """Give what is known as numbers: float32 [features], in the order of `FEATURES`."""
@@ -146,32 +172,15 @@ class PersonJudge:
         Raises:
             ConfigurationError: the file cannot be read or is not such weights.
         """
-        raw = assets.read(ASSET, path)
         place = path or ASSET
-        try:
-            with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
-                names = tuple(str(name) for name in arrays["names"])
-                base, slope, offset, low, elevated = (
-                    float(arrays[name]) for name in ("base", "slope", "offset", "low", "elevated")
-                )
-                trees = Trees(
-                    base,
-                    arrays["features"].astype(np.int64),
-                    arrays["thresholds"].astype(np.float32),
-                    arrays["leaves"].astype(np.float32),
-                )
-                edition = str(arrays["edition"])
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ConfigurationError(
-                f"{place} holds no judge of persons: make one with `multimood train person`"
-            ) from error
+        (names, trees, scale, low, elevated), version = read_weights("person", path, "judge of persons", _stored)
         if names != FEATURES or (trees.features.size and trees.features.max() >= len(FEATURES)):
             raise ConfigurationError(
                 f"{place} was trained on other numbers than this version counts: make one with `multimood train person`"
             )
-        if not low <= elevated or not math.isfinite(slope) or not math.isfinite(offset):
-            raise ConfigurationError(f"{place} holds thresholds {low}, {elevated}, slope {slope}: broken")
-        return cls(trees, (slope, offset), Thresholds(low, elevated), assets.version("person", edition, raw))
+        if not low <= elevated or not all(map(math.isfinite, scale)):
+            raise ConfigurationError(f"{place} holds thresholds {low}, {elevated}, scale {scale}: broken")
+        return cls(trees, scale, Thresholds(low, elevated), version)
 
     def judge(self, person: Person) -> Judgement:
         """Say how a person is, by what is counted so far; never raises."""
@@ -186,3 +195,16 @@ class PersonJudge:
         if probability < self.thresholds.elevated:
             return "low"
         return "imminent" if person.gravest == "imminent" else "elevated"
+
+
+def _stored(arrays: Arrays) -> tuple[tuple[str, ...], Trees, tuple[float, float], float, float]:
+    base, slope, offset, low, elevated = (
+        float(arrays[name]) for name in ("base", "slope", "offset", "low", "elevated")
+    )
+    trees = Trees(
+        base,
+        arrays["features"].astype(np.int64),
+        arrays["thresholds"].astype(np.float32),
+        arrays["leaves"].astype(np.float32),
+    )
+    return tuple(str(name) for name in arrays["names"]), trees, (slope, offset), low, elevated

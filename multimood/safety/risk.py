@@ -1,12 +1,13 @@
 """Risk levels: the screener's words for them and the contract's, and which of two verdicts counts."""
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.safety.verdict import Level, Verdict
 
-RISK: Final = MappingProxyType(
+RISK: Final[Mapping[Level, pb.RiskLevel]] = MappingProxyType(
     {
         "none": pb.RISK_LEVEL_NONE,
         "low": pb.RISK_LEVEL_LOW,
@@ -14,14 +15,7 @@ RISK: Final = MappingProxyType(
         "imminent": pb.RISK_LEVEL_IMMINENT,
     }
 )
-_LEVEL: Final[MappingProxyType[int, Level]] = MappingProxyType(
-    {
-        pb.RISK_LEVEL_NONE: "none",
-        pb.RISK_LEVEL_LOW: "low",
-        pb.RISK_LEVEL_ELEVATED: "elevated",
-        pb.RISK_LEVEL_IMMINENT: "imminent",
-    }
-)
+_LEVEL: Final[Mapping[pb.RiskLevel, Level]] = MappingProxyType({risk: level for level, risk in RISK.items()})
 # The numbers of the contract are no order: UNSCREENED has the highest and says the least.
 _ORDER: Final = (pb.RISK_LEVEL_UNSPECIFIED, pb.RISK_LEVEL_UNSCREENED, *_LEVEL)
 

@@ -3,16 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from multimood import assets
 from multimood.errors import ConfigurationError
 from multimood.safety.context import Context, remaining
 from multimood.safety.index import PhraseIndex
 from multimood.safety.normalise import END, MARKS, readings
-from multimood.safety.phrase import compile_phrase
 from multimood.safety.span import Span
 from multimood.safety.verdict import CRISIS, Level, higher, rank
 
@@ -111,11 +110,7 @@ class RuleSet:
                 if entry.id in seen:
                     raise ConfigurationError(f"{version}: the id {entry.id!r} is there twice: give each rule its own")
                 seen.add(entry.id)
-                for source in entry.phrases:
-                    try:
-                        index.add(number, compile_phrase(source, content.sets))
-                    except ValueError as error:
-                        raise ConfigurationError(f"{version}: rule {entry.id}, phrase {source!r}: {error}") from error
+                index.add(number, entry.phrases, content.sets, f"{version}: rule {entry.id}")
         groups = {entry.group for entry in content.rules}
         for escalation in content.escalations:
             if unknown := set(escalation.groups) - groups:
@@ -128,15 +123,7 @@ class RuleSet:
         Raises:
             ConfigurationError: the file cannot be read or does not hold valid rules.
         """
-        raw = assets.read(ASSET, path)
-        place = str(path or ASSET)
-        tables: dict[str, Any] = assets.parse_toml(place, raw)
-        try:
-            content = RuleFile.model_validate(tables)
-        except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ConfigurationError(f"{place}: {where}: {first['msg']}") from error
+        content, raw = assets.read_toml(RuleFile, ASSET, path)
         return cls(content, assets.version("rules", content.edition, raw))
 
     def read(self, text: str) -> list[tuple[str, ...]]:

@@ -24,7 +24,7 @@ class Screener:
 
     def __init__(self, rules: RuleSet, classifier: Classifier) -> None:
         """See `load`."""
-        self._rules = rules
+        self.rules: Final = rules
         self._classifier = classifier
         self.version: Final = f"{rules.version}+{classifier.version}"
 
@@ -53,13 +53,13 @@ class Screener:
             rules.add(TRUNCATED)
             level = "low"
         for window in _windows(text):
-            for tokens in self._rules.read(window):
-                finding, reading = self._rules.find(tokens)
+            for tokens in self.rules.read(window):
+                finding, reading = self.rules.find(tokens)
                 level = higher(level, finding.level)
                 rules |= finding.rules
                 groups |= finding.groups
                 score = max(score, self._classifier.score(_unexplained(reading)))
-        level, raised = self._rules.escalate(level, frozenset(groups))
+        level, raised = self.rules.escalate(level, frozenset(groups))
         rules |= raised
         if score >= self._classifier.thresholds.elevated:
             level = higher(level, "elevated")

@@ -13,6 +13,7 @@ from multimood.taxonomy import ESCONV_STRATEGIES, MESC_STRATEGIES, STAGES
 Taxonomy = Literal["mesc", "esconv"]
 TAXONOMIES: Final = {"mesc": MESC_STRATEGIES, "esconv": ESCONV_STRATEGIES}
 EPSILON: Final = 0.2
+STRENGTH: Final = 1.5
 _FITS: Final = {
     "exploration": ("open question", "question", "restatement", "restatement or paraphrasing"),
     "comforting": ("approval", "affirmation and reassurance", "reflection of feelings", "self-disclosure"),
@@ -32,9 +33,9 @@ def eligible(names: tuple[str, ...], step: int, forced: Bools) -> Bools:
     return np.where(forced[:, None], np.array([name == FORCED for name in names]), free)
 
 
-def by_the_book(taxonomy: Taxonomy, epsilon: float = EPSILON, strength: float = 1.5) -> Policy:
+def by_the_book(taxonomy: Taxonomy) -> Policy:
     """A softmax that leans on what suits the stage it sees, epsilon-soft."""
     names = actions(taxonomy)[:-1]
     features = tuple(f"stage:{stage}" for stage in STAGES)
-    weights = np.array([[strength * (name in _FITS[stage]) for stage in STAGES] for name in names])
-    return epsilon_soft(LinearSoftmax("by the book", names, features, weights, np.zeros(len(names))), epsilon)
+    weights = np.array([[STRENGTH * (name in _FITS[stage]) for stage in STAGES] for name in names])
+    return epsilon_soft(LinearSoftmax("by the book", names, features, weights, np.zeros(len(names))), EPSILON)

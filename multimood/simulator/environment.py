@@ -1,7 +1,7 @@
 """Conversations in memory, all at once: a policy chooses by what it sees, seekers respond by what they are."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -24,8 +24,8 @@ class World:
     taxonomy: Taxonomy = "mesc"
     turns: int = TURNS
     """At most so many in a conversation; a seeker may leave before."""
-    behaviour: Policy = field(default_factory=lambda: by_the_book("mesc"))
-    """What a log is written by, and what `Logged` and `Greedy` are, whoever leads the conversation."""
+    behaviour: Policy | None = None
+    """What a log is written by, and what `Logged` and `Greedy` are, whoever leads; None: by the book."""
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -89,6 +89,7 @@ def converse(
     names, effects = world.actions, table(world.actions)
     seekers, setting = Seekers.arrive(conversations, rng), Setting.draw(conversations, rng)
     number, before = np.arange(conversations), np.full(conversations, -1)
+    usual = by_the_book(world.taxonomy) if world.behaviour is None else world.behaviour
     strategy_of = np.array([STRATEGIES.index(name) if name in STRATEGIES else -1 for name in names])
     for step in range(world.turns):
         perceived = Perceived.of(seekers, setting, rng)
@@ -99,7 +100,7 @@ def converse(
             eligible=offered, behaviour=over(offered.astype(float), offered),
             chosen=np.full(len(number), -1), rewards=unknown, relieved=unknown,
         )  # fmt: skip
-        turn = replace(turn, behaviour=target(world.behaviour, turn))
+        turn = replace(turn, behaviour=target(usual, turn))
         if informed is not None:
             chosen = informed(turn)
         else:

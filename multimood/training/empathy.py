@@ -2,35 +2,29 @@
 
 import csv
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from tokenizers import Tokenizer
 
 from multimood.errors import NotFoundError
 from multimood.training.card import write_card
+from multimood.training.encoders import Places, Report, embed_texts
 from multimood.trust.empathy import LEVELS, MECHANISMS, EmpathyHead, features
 
 EDITION: Final = "2026.11"
-ENCODER: Final = Path("triton_models/text_encoder/1/model.onnx")
-TOKENIZER: Final = Path(".tools/text_encoder/tokenizer.json")
 COLUMNS: Final = ("er", "ip", "ex")
-MOST_TOKENS: Final = 256
 STRENGTHS: Final = (0.1, 0.3, 1.0, 3.0, 10.0)
 FOLDS: Final = 5
-_BATCH: Final = 16
 
 Floats = NDArray[np.float32]
 
 
-def train(data: Path, out: Path, seed: int = 0, encoder: Path = ENCODER, tokenizer: Path = TOKENIZER) -> dict[str, Any]:
+def train(data: Path, out: Path, seed: int, places: Places, report: Report) -> dict[str, Any]:
     """Train, write `empathy.npz` and `empathy.md` below `out`, and return the metrics on the validation part.
 
     The strength of regularisation and whether rare levels count more are chosen by cross-validation within the training
@@ -39,11 +33,12 @@ def train(data: Path, out: Path, seed: int = 0, encoder: Path = ENCODER, tokeniz
     Raises:
         NotFoundError: the data set, the encoder's graph or the tokenizer is not there.
     """
-    x, y, held = read_pairs(data, encoder, tokenizer)
+    x, y, held = read_pairs(data, places, report)
     weights = np.zeros((len(MECHANISMS), LEVELS, x.shape[1]), np.float32)
     biases = np.zeros((len(MECHANISMS), LEVELS), np.float32)
     settings: dict[str, str] = {}
     for number, mechanism in enumerate(MECHANISMS):
+        report(f"{mechanism}: choosing by cross-validation")
         model, settings[mechanism] = _choose(x[~held], y[~held, number], seed)
         weights[number], biases[number] = model.coef_, model.intercept_
     out.mkdir(parents=True, exist_ok=True)
@@ -72,37 +67,7 @@ def evaluate(head: EmpathyHead, x: Floats, y: NDArray[np.int64], known: NDArray[
     return result
 
 
-def embed(texts: Sequence[str], encoder: Path, tokenizer: Path) -> Floats:
-    """Unit-length sentence embeddings of the text encoder's graph, float32 [n, d], run here on one core.
-
-    Raises:
-        NotFoundError: the graph or the tokenizer is not there.
-    """
-    for path in (encoder, tokenizer):
-        if not path.is_file():
-            raise NotFoundError(f"{path} is not there: run `make setup`, or name another text encoder")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(encoder), options, providers=["CPUExecutionProvider"])
-    reader = Tokenizer.from_file(str(tokenizer))
-    reader.enable_truncation(MOST_TOKENS)
-    reader.enable_padding()
-    result: list[Floats] = []
-    # Texts of like length together: padding costs time.
-    order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
-    for start in range(0, len(order), _BATCH):
-        encoded = reader.encode_batch([texts[number] for number in order[start : start + _BATCH]])
-        ids = np.array([item.ids for item in encoded], np.int64)
-        mask = np.array([item.attention_mask for item in encoded], np.int64)
-        result.append(session.run(None, {"input_ids": ids, "attention_mask": mask})[0])
-    vectors = np.concatenate(result).astype(np.float32)
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
-    back = np.empty(len(order), np.int64)
-    back[order] = np.arange(len(order))
-    return vectors[back]
-
-
-def read_pairs(data: Path, encoder: Path, tokenizer: Path) -> tuple[Floats, NDArray[np.int64], NDArray[np.bool_]]:
+def read_pairs(data: Path, places: Places, report: Report) -> tuple[Floats, NDArray[np.int64], NDArray[np.bool_]]:
     """Features float32 [n, 3d], levels int64 [n, 3], and which pairs are held for validation, bool [n].
 
     Raises:
@@ -114,7 +79,8 @@ def read_pairs(data: Path, encoder: Path, tokenizer: Path) -> tuple[Floats, NDAr
         raise NotFoundError(f"{path} is not there: give the folder that holds text/")
     with path.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    vectors = embed([row[name] for name in ("seeker_post", "response_post") for row in rows], encoder, tokenizer)
+    texts = [row[name] for name in ("seeker_post", "response_post") for row in rows]
+    vectors = embed_texts(places, texts, report)
     x = features(vectors[: len(rows)], vectors[len(rows) :])
     y = np.array([[int(row[column]) for column in COLUMNS] for row in rows], np.int64)
     return x, y, np.array([row["split"] != "train" for row in rows])

@@ -57,6 +57,10 @@ class Places:
         return _there(self.models / model / "1" / "model.onnx")
 
 
+PLACES: Final = Places(Path("triton_models"), Path(".tools/text_encoder/tokenizer.json"), Path(".tools/embeddings"))
+"""Below a checkout."""
+
+
 def embed_texts(places: Places, texts: Sequence[str], report: Report) -> Floats:
     """Embed texts: float32 [n, 384], of unit length; cut after 256 tokens, as the service does.
 

@@ -7,6 +7,8 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from multimood.errors import ConfigurationError
+
 LEAST: float = 1.0
 MOST: float = 10.0
 
@@ -65,3 +67,20 @@ class Judge(Protocol):
 def scaled(goodness: float) -> float:
     """Turn 0..1 into a score of 1..10."""
     return LEAST + (MOST - LEAST) * min(1.0, max(0.0, goodness))
+
+
+async def embedded(case: TrustCase, embed: Embed, width: int) -> NDArray[np.float32] | None:
+    """Embed what is answered and the reply, float32 [2, width]; None when there is no turn to answer or no reply.
+
+    Every learned judge asks for the same two texts, so that they are embedded once (`judges.remembering`).
+
+    Raises:
+        ConfigurationError: the embeddings have another length than the judge was trained on.
+        UnavailableError: from `embed`.
+    """
+    if not case.answered.strip() or not case.reply.strip():
+        return None
+    vectors = await embed([case.answered, case.reply])
+    if vectors.shape != (2, width):
+        raise ConfigurationError(f"embeddings of shape {vectors.shape}, wanted (2, {width}): another encoder?")
+    return vectors

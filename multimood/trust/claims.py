@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from multimood import assets
-from multimood.errors import ConfigurationError
 from multimood.safety.index import PhraseIndex
 from multimood.safety.normalise import readings
-from multimood.safety.phrase import compile_phrase
 from multimood.trust.case import TrustCase, scaled
-from multimood.trust.patterns import is_negated
+from multimood.trust.negation import standing
 
 ASSET: Final = "judge_rules.toml"
 _ONE_FAULT: Final = 0.25
@@ -86,13 +84,10 @@ class JudgeRules:
         self.version: Final = version
         self._rules = content.rules
         self._negators = frozenset(content.negators)
+        self._negatable = [rule.negatable for rule in content.rules]
         self._index = PhraseIndex()
         for number, rule in enumerate(content.rules):
-            for source in rule.phrases:
-                try:
-                    self._index.add(number, compile_phrase(source, content.sets))
-                except ValueError as error:
-                    raise ConfigurationError(f"{version}: rule {rule.id}, phrase {source!r}: {error}") from error
+            self._index.add(number, rule.phrases, content.sets, f"{version}: rule {rule.id}")
 
     @classmethod
     def load(cls, path: Path | None = None) -> "JudgeRules":
@@ -101,13 +96,7 @@ class JudgeRules:
         Raises:
             ConfigurationError: the file cannot be read or does not hold valid rules.
         """
-        raw = assets.read(ASSET, path)
-        place = str(path or ASSET)
-        try:
-            content = JudgeRuleFile.model_validate(assets.parse_toml(place, raw))
-        except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            raise ConfigurationError(f"{place}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        content, raw = assets.read_toml(JudgeRuleFile, ASSET, path)
         return cls(content, assets.version("judge-rules", content.edition, raw))
 
     def find(self, reply: str, said: str = "") -> tuple[Fault, ...]:
@@ -115,10 +104,7 @@ class JudgeRules:
         known = frozenset(number for _, number in _numbers(said))
         tokens = readings(_named(reply, known))[0]
         places: dict[int, list[tuple[int, int]]] = {}
-        for owner, phrase, span in self._index.spans(tokens):
-            rule = self._rules[owner]
-            if rule.negatable and self._negators.isdisjoint(phrase.words) and is_negated(tokens, span, self._negators):
-                continue
+        for owner, span in standing(self._index, tokens, self._negatable, self._negators):
             mine = places.setdefault(owner, [])
             if all(span.end <= start or end <= span.start for start, end in mine):
                 mine.append((span.start, span.end))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from multimood import assets
 from multimood.errors import ConfigurationError
-from multimood.trust.case import Embed, TrustCase, scaled
+from multimood.trust.case import Embed, TrustCase, embedded, scaled
 
 ASSET: Final = "empathy.npz"
 MECHANISMS: Final = ("emotional reactions", "interpretations", "explorations")
@@ -101,11 +101,5 @@ class EmpathyJudge:
             ConfigurationError: the embeddings have another length than the head was trained on.
             UnavailableError: from `embed`.
         """
-        if not case.answered.strip() or not case.reply.strip():
-            return {}
-        vectors = await self._embed([case.answered, case.reply])
-        if vectors.shape != (2, self._head.width):
-            raise ConfigurationError(
-                f"embeddings of shape {vectors.shape}, wanted (2, {self._head.width}): another encoder?"
-            )
-        return {"empathy": scaled(float(self._head.goodness(vectors[:1], vectors[1:])[0]))}
+        vectors = await embedded(case, self._embed, self._head.width)
+        return {} if vectors is None else {"empathy": scaled(float(self._head.goodness(vectors[:1], vectors[1:])[0]))}

@@ -38,15 +38,15 @@ def learned_judges(embed: Embed, empathy: EmpathyHead | None = None, quality: Qu
     return [EmpathyJudge(empathy or EmpathyHead.load(), once), QualityJudge(quality or QualityHead.load(), once)]
 
 
-def remembering(embed: Embed, most: int = REMEMBERED) -> Embed:
-    """The same, with the newest `most` answers at hand."""
+def remembering(embed: Embed) -> Embed:
+    """The same, with the newest answers at hand."""
     known: OrderedDict[tuple[str, ...], NDArray[np.float32]] = OrderedDict()
 
     async def found(texts: Sequence[str]) -> NDArray[np.float32]:
         key = tuple(texts)
         if key not in known:
             known[key] = await embed(texts)
-            if len(known) > most:
+            if len(known) > REMEMBERED:
                 known.popitem(last=False)
         return known[key]
 

@@ -109,8 +109,7 @@ class LLMJudge:
         """Score the judge's criteria, each 1..10.
 
         Raises:
-            UnavailableError: no usable answer in all attempts; `DeadlineExceededError` when the last one took too long.
-            ConfigurationError: the endpoint refuses the request (wrong key, model or URL).
+            UnavailableError, ConfigurationError: see `Asking.ask`.
         """
         whole = {"type": "integer", "minimum": int(LEAST), "maximum": int(MOST)}
         prompt = self._rubric.render(case, self.criteria)

@@ -9,7 +9,8 @@ from typing import Final
 from multimood.safety.screener import Screener
 from multimood.trust.case import TrustCase, scaled
 from multimood.trust.guard import unverified_contacts
-from multimood.trust.patterns import ReplyRules, personal_data
+from multimood.trust.patterns import ReplyRules
+from multimood.trust.personal_data import personal_data
 
 _FAULT: Final = 0.4
 _NO_HUMAN_HELP: Final = 0.4

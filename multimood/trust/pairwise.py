@@ -9,6 +9,7 @@ import httpx
 
 from multimood.trust.asking import Asking, request_of
 from multimood.trust.case import TrustCase
+from multimood.trust.kept import KeptScores, digest
 from multimood.trust.llm import Rubric, quoted
 from multimood.trust.spending import Spending
 
@@ -22,8 +23,17 @@ _ANSWERS: Final = ("first", "second", "equal")
 class PairJudge:
     """Asks a chat model which of two replies is better."""
 
-    def __init__(self, client: httpx.AsyncClient, model: str, rubric: Rubric | None = None, **asking: Any) -> None:
-        """`client` and `asking` are those of `Asking`; without a `rubric` the shipped one is used."""
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        model: str,
+        rubric: Rubric | None = None,
+        *,
+        kept: KeptScores | None = None,
+        **asking: Any,
+    ) -> None:
+        """As `LLMJudge`; without a `rubric` the shipped one is used."""
+        self._kept = kept
         self._asking = Asking(client, model, **asking)
         self._rubric = rubric or load()
 
@@ -36,12 +46,19 @@ class PairJudge:
         """Which is better, the case's reply (shown first) or the `other` one (shown second).
 
         Raises:
-            UnavailableError: no usable answer in all attempts.
-            ConfigurationError: the endpoint refuses the request (wrong key, model or URL).
+            UnavailableError, ConfigurationError: see `Asking.ask`.
         """
         prompt = self._rubric.filled(case, first=quoted(case.reply), second=quoted(other))
         shape = {"better": {"type": "string", "enum": list(_ANSWERS)}}
-        return await self._asking.ask(request_of(self._asking.model, prompt, "pair", shape), _read, "which is better")
+        request = request_of(self._asking.model, prompt, "pair", shape)
+        asked = digest(request)
+        if self._kept is not None and (before := self._kept.get(asked)) is not None:
+            self.spending.remembered()
+            return cast("Better", next(iter(before)))
+        verdict: Better = await self._asking.ask(request, _read, "which is better")
+        if self._kept is not None:
+            self._kept.keep(asked, {verdict: 1.0})
+        return verdict
 
 
 def load(path: Path | None = None) -> Rubric:

@@ -60,6 +60,8 @@ class Panel:
     """By rater and criterion, float [n], NaN where there is none."""
     failures: dict[str, Counter[str]] = field(default_factory=dict)
     """By rater: replies at which one of its judges was not available, by reason."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """By rater that was not available: the first reason in words."""
     agreement: dict[str, Agreement] = field(default_factory=dict)
     """By criterion."""
     length: dict[str, dict[str, Correlation]] = field(default_factory=dict)
@@ -86,7 +88,9 @@ async def compare_with_references(panel: Panel, replies: Sequence[Judged], score
                 panel.similarity[part][place] = getattr(found, part)
 
 
-async def convene(replies: Sequence[Judged], raters: Sequence[Rater], tick: Tick, most_pairs: int = 0) -> Panel:
+async def convene(
+    replies: Sequence[Judged], raters: Sequence[Rater], tick: Tick, most_pairs: int = 0, at_once: int = AT_ONCE
+) -> Panel:
     """Ask every rater about every reply, and about `most_pairs` pairs of replies to one dialogue in both orders.
 
     `tick` is called for each reply and rater, and for each pair and rater that compares. A judge that is not available
@@ -96,10 +100,10 @@ async def convene(replies: Sequence[Judged], raters: Sequence[Rater], tick: Tick
         ConfigurationError: a judge cannot work as it is configured.
     """
     panel = Panel([reply.id for reply in replies])
-    turn = asyncio.Semaphore(AT_ONCE)
+    turn = asyncio.Semaphore(at_once)
     pairs = pairs_of(replies)[:most_pairs]
     for rater in raters:
-        panel.scores[rater.name], panel.failures[rater.name] = await _scored(replies, rater, turn, tick)
+        panel.scores[rater.name] = await _scored(panel, replies, rater, turn, tick)
     for rater in raters:
         if rater.pairs is not None and pairs:
             panel.position[rater.name] = position(await _compared(pairs, rater.pairs, turn, tick))
@@ -122,22 +126,24 @@ def pairs_of(replies: Sequence[Judged]) -> list[tuple[Judged, Judged]]:
 
 
 async def _scored(
-    replies: Sequence[Judged], rater: Rater, turn: asyncio.Semaphore, tick: Tick
-) -> tuple[dict[str, Scores], Counter[str]]:
+    panel: Panel, replies: Sequence[Judged], rater: Rater, turn: asyncio.Semaphore, tick: Tick
+) -> dict[str, Scores]:
     scores = {criterion: np.full(len(replies), np.nan) for criterion in CRITERIA}
-    failures: Counter[str] = Counter()
+    failures = panel.failures.setdefault(rater.name, Counter())
 
     async def one(place: int) -> None:
         async with turn:
             found = await score_trust(replies[place].case, rater.judges)
-        failures.update(reason for _, reason in found.failures)
+        failures.update(code for _, code in found.failures)
+        for reason in found.reasons:
+            panel.reasons.setdefault(rater.name, reason)
         for score in found.scores:
             if score.score is not None:
                 scores[score.criterion][place] = score.score
         tick()
 
     await all_of(one(place) for place in range(len(replies)))
-    return {name: given for name, given in scores.items() if np.isfinite(given).any()}, failures
+    return {name: given for name, given in scores.items() if np.isfinite(given).any()}
 
 
 async def _compared(
@@ -188,6 +194,7 @@ def as_json(panel: Panel, raters: Sequence[Rater], left_out: Mapping[str, int]) 
                     for one in rater.spending
                 ],
                 "unavailable": dict(panel.failures[rater.name]),
+                "first_reason": panel.reasons.get(rater.name),
             }
             for rater in raters
         ],

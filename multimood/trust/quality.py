@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from multimood import assets
 from multimood.errors import ConfigurationError
-from multimood.trust.case import Embed, TrustCase, scaled
+from multimood.trust.case import Embed, TrustCase, embedded, scaled
 
 ASSET: Final = "quality.npz"
 
@@ -101,12 +101,5 @@ class QualityJudge:
             ConfigurationError: the embeddings have another length than the head was trained on.
             UnavailableError: from `embed`.
         """
-        if not case.answered.strip() or not case.reply.strip():
-            return {}
-        # The same texts as the judge of empathy asks for, so that both are embedded once (`remembering`).
-        vectors = await self._embed([case.answered, case.reply])
-        if vectors.shape != (2, self._head.width):
-            raise ConfigurationError(
-                f"embeddings of shape {vectors.shape}, wanted (2, {self._head.width}): another encoder?"
-            )
-        return {"reliability": scaled(self._head.goodness(vectors[1]))}
+        vectors = await embedded(case, self._embed, self._head.width)
+        return {} if vectors is None else {"reliability": scaled(self._head.goodness(vectors[1]))}

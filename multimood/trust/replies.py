@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from multimood.errors import ConfigurationError, NotFoundError
 from multimood.trust.case import Role, TrustCase, Turn
 
+SUFFIX: Final = ".parquet"
 JSON_LINES: Final = frozenset({".jsonl", ".ndjson", ".json"})
 
 
@@ -71,6 +72,9 @@ def read_replies(path: Path, most: int | None = None) -> Replies:
     if not path.exists():
         raise NotFoundError(f"{path} is not there: give JSON lines, or the experience log's folder or file")
     result = Replies()
+    if path.is_file() and path.suffix.lower() not in {*JSON_LINES, SUFFIX}:
+        endings = ", ".join(sorted(JSON_LINES))
+        raise ConfigurationError(f"{path} must be JSON lines ({endings}) or the log's Parquet ({SUFFIX}), and named so")
     lines = _of_lines(path, result) if path.suffix.lower() in JSON_LINES else _of_log(path, result)
     result.found.extend(islice(lines, most))
     if not result.found:
@@ -80,18 +84,30 @@ def read_replies(path: Path, most: int | None = None) -> Replies:
 
 
 def _of_lines(path: Path, result: Replies) -> Iterator[Judged]:
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        for number, line in enumerate(_objects(path, lines), 1):
             try:
-                content = ReplyLine.model_validate(json.loads(line))
+                content = ReplyLine.model_validate(json.loads(line) if isinstance(line, str) else line)
             except (ValueError, ValidationError, RecursionError):
                 result.left_out["lines that hold no reply"] += 1
                 continue
             turns = tuple(Turn(turn.role, turn.text) for turn in content.dialogue)
             case = TrustCase(turns, content.reply, content.user_emotion, content.strategy, content.locale)
             yield Judged(content.id or str(number), case, content.model, content.reference)
+
+
+def _objects(path: Path, lines: Iterable[str]) -> Iterator[Any]:
+    """Lines that are not empty; or what is in the one array that a file may be instead."""
+    said = (line for line in lines if line.strip())
+    first = next(said, "")
+    if first.lstrip().startswith("["):
+        try:
+            yield from json.loads("".join((first, *said)))
+        except (ValueError, RecursionError):
+            raise ConfigurationError(f"{path} begins with [ but is no JSON array: give an object a line") from None
+    elif first:
+        yield first
+        yield from said
 
 
 def _of_log(path: Path, result: Replies) -> Iterator[Judged]:

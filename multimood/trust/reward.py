@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from multimood import assets
 from multimood.errors import ConfigurationError
@@ -47,17 +47,13 @@ class TrustWeights:
         Raises:
             ConfigurationError: unreadable, a criterion missing or unknown, a negative weight, or all zero.
         """
-        raw = assets.read(ASSET, path)
-        place = str(path or ASSET)
-        try:
-            content = WeightsFile.model_validate(assets.parse_toml(place, raw))
-        except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            raise ConfigurationError(f"{place}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        content, raw = assets.read_toml(WeightsFile, ASSET, path)
         if set(content.weights) != set(CRITERIA):
-            raise ConfigurationError(f"{place}: weights for {sorted(content.weights)}: wanted {', '.join(CRITERIA)}")
+            raise ConfigurationError(
+                f"{path or ASSET}: weights for {sorted(content.weights)}: wanted {', '.join(CRITERIA)}"
+            )
         if min(content.weights.values()) < 0 or not 0 < sum(content.weights.values()) < float("inf"):
-            raise ConfigurationError(f"{place}: weights must be finite, not negative, and not all zero")
+            raise ConfigurationError(f"{path or ASSET}: weights must be finite, not negative, and not all zero")
         return cls(content.weights, assets.version("weights", content.edition, raw))
 
 

@@ -27,6 +27,8 @@ class TrustScores:
     scores: tuple[CriterionScore, ...]
     failures: tuple[tuple[str, str], ...] = ()
     """Judges that were unavailable, each with the error's code."""
+    reasons: tuple[str, ...] = ()
+    """The same in words: the errors' messages, in the order of `failures`."""
 
     def of(self, criterion: str) -> float | None:
         """Look up the score of one criterion, 1..10."""
@@ -40,6 +42,7 @@ async def score_trust(case: TrustCase, judges: Sequence[Judge]) -> TrustScores:
     """
     given: dict[str, CriterionScore] = {}
     failures: list[tuple[str, str]] = []
+    reasons: list[str] = []
     for judge in judges:
         open_criteria = [criterion for criterion in judge.criteria if criterion not in given]
         if not open_criteria:
@@ -48,11 +51,13 @@ async def score_trust(case: TrustCase, judges: Sequence[Judge]) -> TrustScores:
             scores = await judge.score(case)
         except UnavailableError as error:
             failures.append((judge.name, error.code))
+            reasons.append(str(error))
             continue
         for criterion in open_criteria:
             if criterion in scores and LEAST <= scores[criterion] <= MOST:
                 given[criterion] = CriterionScore(criterion, float(scores[criterion]), judge.name, judge.version)
-    return TrustScores(tuple(given.get(name, CriterionScore(name, None)) for name in CRITERIA), tuple(failures))
+    scored = tuple(given.get(name, CriterionScore(name, None)) for name in CRITERIA)
+    return TrustScores(scored, tuple(failures), tuple(reasons))
 
 
 def panel_version(judges: Sequence[Judge]) -> str:

@@ -31,6 +31,8 @@ class Spending:
     """Answers by the model, unusable ones too: they cost the same."""
     kept: int = 0
     """Answers that had been given before."""
+    uncounted: int = 0
+    """Answers whose tokens the endpoint did not tell: what they cost is not known and not in the sums."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -48,6 +50,7 @@ class Spending:
         """Count an answer, with the endpoint's `usage` if it gave one."""
         self.asked += 1
         _answers.add(1, {"model": self.model, "from": "model"})
+        self.uncounted += not isinstance(usage, Mapping) or "prompt_tokens" not in usage
         prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
         self.prompt_tokens += prompt
         self.completion_tokens += completion

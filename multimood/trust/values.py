@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from multimood import assets
 from multimood.errors import ConfigurationError
@@ -70,15 +70,9 @@ class ValueDetector:
         Raises:
             ConfigurationError: unreadable, or a value is missing, unknown or not described.
         """
-        raw = assets.read(ASSET, path)
-        place = str(path or ASSET)
-        try:
-            content = ValuesFile.model_validate(assets.parse_toml(place, raw))
-        except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            raise ConfigurationError(f"{place}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        content, raw = assets.read_toml(ValuesFile, ASSET, path)
         if set(content.values) != set(VALUES) or not all(content.values.values()):
-            raise ConfigurationError(f"{place} must describe each of {', '.join(VALUES)}, and nothing else")
+            raise ConfigurationError(f"{path or ASSET} must describe each of {', '.join(VALUES)}, and nothing else")
         return cls(
             {name: content.values[name] for name in VALUES}, embed, assets.version("values", content.edition, raw)
         )

@@ -21,7 +21,7 @@ from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import MultimoodError
 from multimood.generation import Ask, Generator, Patience, ReplyPrompt, patiently
 from multimood.generation.draft import Draft
-from multimood.safety import Kind, Verdict, VettedReplies
+from multimood.safety import Kind, Told, Verdict, VettedReplies
 from multimood.seen import SeenIds
 from multimood.telemetry import current_traceparent, meter
 from multimood.trust.case import TrustCase
@@ -29,7 +29,7 @@ from multimood.trust.guard import MOST_CHARACTERS, guard
 from multimood.trust.logged import case_of
 from multimood.trust.patterns import ReplyRules
 from services.responder.attempts import Attempt, Write, attempted, tokens_of
-from services.responder.plan import Generate, SayVetted, Silence, dialogue_of, plan_of, situation_of
+from services.responder.plan import Generate, SayVetted, Silence, dialogue_of, plan_of, situation_of, without_model
 from services.responder.replies import about, delta, fallback, generated, seed_of
 from services.responder.settings import ResponderSettings
 from services.responder.writing import NotWritten, Writing, Written
@@ -103,10 +103,13 @@ class Responder:
         self._settings = settings
         self._slots = asyncio.Semaphore(settings.generations)
         self._answered = SeenIds(REMEMBERED)
+        self._told = Told()
 
     def learn(self, event: Event[Message]) -> None:
         """Take note of a reply, whoever wrote it."""
         self._answered.add(event.id)
+        if isinstance(event.message, pb.Reply):
+            self._told.add(event.message)
 
     @staticmethod
     def answers(event: Event[Message]) -> str:
@@ -156,7 +159,7 @@ class Responder:
         )  # fmt: skip
         self._measure(logged, made)
         if sent is None or sent.written is None:
-            return self._say(decision, "unavailable", reason, clock, logged)
+            return self._say(decision, without_model(verdict), reason, clock, logged)
         logged.hops.append(clock.hop())
         _replies.add(1, {"source": "generated", "reason": ""})
         rest, withdrawn = sent.written.rest, any(one.progress.pieces for one in made if one is not sent)
@@ -219,7 +222,9 @@ class Responder:
     def _say(self, decision: pb.Decision, kind: Kind, reason: str, clock: HopClock, made: pb.Reply) -> Sequence[Output]:
         _replies.add(1, {"source": "vetted", "reason": reason})
         made.hops.append(clock.hop())
-        return (fallback(decision, self._texts.replies.reply(kind, decision.context.locale), reason, made),)
+        context = decision.context
+        vetted = self._texts.replies.reply(kind, context.locale, self._told.before(context))
+        return (fallback(decision, vetted, reason, made),)
 
     @staticmethod
     def _measure(logged: pb.Reply, made: Sequence[Attempt]) -> None:

@@ -36,7 +36,6 @@ Plan: TypeAlias = Silence | SayVetted | Generate
 _VETTED: Final = {
     pb.OVERRIDE_UNSCREENED: SayVetted("unscreened", "unscreened"),
     pb.OVERRIDE_NO_INPUT: SayVetted("unscreened", "no_input"),
-    pb.OVERRIDE_MODEL_UNAVAILABLE: SayVetted("unavailable", "model_unavailable"),
     pb.OVERRIDE_ESCALATED: SayVetted("escalated", "escalated"),
     pb.OVERRIDE_EVIDENCE: SayVetted("elevated", "evidence"),
 }
@@ -49,12 +48,19 @@ def plan_of(decision: pb.Decision) -> Plan:
     """
     if decision.override == pb.OVERRIDE_CRISIS or is_crisis(decision.screening.level):
         return Silence()
+    verdict = verdict_of(decision.screening)
+    if decision.override == pb.OVERRIDE_MODEL_UNAVAILABLE:
+        return SayVetted(without_model(verdict), "model_unavailable")
     if decision.override != pb.OVERRIDE_NONE:
         return _VETTED.get(decision.override, SayVetted("unavailable", "unknown_override"))
-    verdict = verdict_of(decision.screening)
     if verdict is None:
         return _VETTED[pb.OVERRIDE_UNSCREENED]
     return _VETTED[pb.OVERRIDE_ESCALATED] if decision.screening.held else Generate(verdict)
+
+
+def without_model(verdict: Verdict | None) -> Kind:
+    """The kind of text where the model gave no reply: words of low risk get one that helps until there is one."""
+    return "low" if verdict is not None and verdict.level == "low" else "unavailable"
 
 
 def situation_of(decision: pb.Decision) -> Situation:

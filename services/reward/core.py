@@ -1,7 +1,6 @@
 """What the reward service thinks of a reply: the case for the judges, the gate, the record of the scores. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Final
 
 from google.protobuf.message import Message
@@ -10,7 +9,7 @@ from multimood import topics
 from multimood.bus import Delivery, Event
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.experience.record import Origin
-from multimood.safety.verdict import Level, Verdict
+from multimood.safety.risk import verdict_of
 from multimood.trust import (
     Judge,
     ReplyRules,
@@ -26,14 +25,6 @@ from multimood.trust import (
 SERVICE: Final = "reward"
 FORMULA: Final = "reward-1"
 
-_LEVELS: Final[Mapping[pb.RiskLevel, Level]] = MappingProxyType(
-    {
-        pb.RISK_LEVEL_NONE: "none",
-        pb.RISK_LEVEL_LOW: "low",
-        pb.RISK_LEVEL_ELEVATED: "elevated",
-        pb.RISK_LEVEL_IMMINENT: "imminent",
-    }
-)
 _VETTED: Final = frozenset({pb.REPLY_SOURCE_VETTED_CRISIS, pb.REPLY_SOURCE_VETTED_FALLBACK})
 
 
@@ -60,22 +51,13 @@ def case_of(decision: pb.Decision | None, reply: pb.Reply) -> TrustCase:
     return logged.case_of(decision, reply.text)
 
 
-def verdict_of(decision: pb.Decision) -> Verdict | None:
-    """The sentinel's verdict; None when there was none, or no words to have one on."""
-    level = _LEVELS.get(decision.screening.level)
-    if level is None:
-        return None
-    screening = decision.screening
-    return Verdict(level, tuple(screening.rules), screening.score, screening.version)
-
-
 def gate_failed(decision: pb.Decision | None, reply: pb.Reply, rules: ReplyRules) -> bool:
     """Say whether the reply broke the crisis rule; of a decision that is not known nobody can say what it allowed."""
     if reply.source in _VETTED:
         return False
     if decision is None:
         return any(fault.severe for fault in rules.find(reply.text))
-    return crisis_gate_failed(verdict_of(decision), reply.text, vetted=False, rules=rules)
+    return crisis_gate_failed(verdict_of(decision.screening), reply.text, vetted=False, rules=rules)
 
 
 def trust_score(

@@ -1,7 +1,7 @@
 import sys
 
 from multimood.bus import Worker, WorkerSettings, run_worker
-from multimood.safety import CrisisPolicy, Screener, VettedReplies
+from multimood.safety import CrisisPolicy, PersonJudge, Screener, VettedReplies
 from services.sentinel.agent import INPUTS, SERVICE, processor
 from services.sentinel.answer import Approved
 from services.sentinel.settings import SentinelSettings
@@ -16,7 +16,8 @@ def make(settings: WorkerSettings) -> Worker:
     own = SentinelSettings()
     screener = Screener.load(own.rules, own.weights)
     approved = Approved(VettedReplies.load(own.replies), CrisisPolicy.load(own.crisis_policy))
-    return Worker(SERVICE, INPUTS, lambda bus: processor(bus, screener, approved, own), settings=settings)
+    judge = PersonJudge.load(own.person) if approved.policy.low.person is not None else None
+    return Worker(SERVICE, INPUTS, lambda bus: processor(bus, screener, approved, own, judge), settings=settings)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ class SentinelSettings(BaseSettings):
     """The operator's own crisis rules (TOML) in place of the shipped ones."""
     weights: Path | None = None
     """The operator's own classifier (`multimood train crisis`) in place of the shipped one."""
+    person: Path | None = None
+    """The operator's own judge of persons (`multimood train person`) in place of the shipped one."""
     replies: Path | None = None
     """The operator's own vetted replies (TOML) in place of the shipped ones."""
     crisis_policy: Path | None = None

@@ -155,8 +155,9 @@ class Strategist:
         features, clock = event.message, HopClock.of(SERVICE, event)
         assert isinstance(features, pb.Features)
         state = self._memory.get(event.key)
-        override = self._override(features, see(features, self._widths)) or pb.OVERRIDE_MODEL_UNAVAILABLE
-        return self._conclude(features, see(features, self._widths), None, state, override=override, clock=clock)
+        sight = see(features, self._widths)
+        override = self._override(features, sight) or pb.OVERRIDE_MODEL_UNAVAILABLE
+        return self._conclude(features, sight, None, state, override=override, clock=clock)
 
     def _override(self, features: pb.Features, sight: Sight) -> pb.Override:
         override = override_of(features, sight)

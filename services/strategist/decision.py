@@ -16,6 +16,7 @@ from multimood.perception.state import STRATEGIES, state_of
 from multimood.safety import CrisisPolicy
 from multimood.safety.evidence import grounds
 from multimood.safety.handover import raised
+from multimood.safety.persons import risk_of_words
 from multimood.safety.risk import is_crisis, verdict_of
 from services.strategist.exploration import Exploration
 from services.strategist.policy import choose
@@ -85,8 +86,7 @@ def escalation_of(
     features: pb.Features, perception: Perception, policy: CrisisPolicy, now_us: int
 ) -> pb.Escalation | None:
     """The escalation of words whose low risk voice or face make a crisis of; None when they do not."""
-    level = features.screening.level
-    found = grounds(level, perception.by_modality, perception.intensity, policy.evidence)
+    found = grounds(risk_of_words(features.screening), perception.by_modality, perception.intensity, policy.evidence)
     if not found:
         return None
     context, screening = features.context, features.screening

@@ -38,7 +38,8 @@ from multimood.settings import StoreSettings
 
 logger = logging.getLogger(__name__)
 
-OUTAGE_S = float(os.environ.get("MULTIMOOD_OUTAGE_S", "10"))
+OUTAGE_S = float(os.environ.get("MULTIMOOD_OUTAGE_S", "7"))
+"""Longer than a group's session timeout (6 s, tests/service_process.py): who is frozen is taken for dead meanwhile."""
 REPORT = os.environ.get("MULTIMOOD_OUTAGE_REPORT", "")
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600 + 16 * int(OUTAGE_S))]
 

@@ -9,16 +9,14 @@ pytest.importorskip("onnxruntime", reason="needs the `train` extra: uv pip insta
 
 from multimood.local.places import checkout
 from multimood.training import empathy
+from multimood.training.encoders import PLACES
 from multimood.trust import EmpathyHead
 
 pytestmark = [pytest.mark.evals, pytest.mark.timeout(600)]
 
 
 def test_the_shipped_head_on_the_validation_part(labelled_data: Path) -> None:
-    encoder, tokenizer = checkout() / empathy.ENCODER, checkout() / empathy.TOKENIZER
-    if not (encoder.is_file() and tokenizer.is_file()):
-        pytest.skip(f"no text encoder at {encoder}: run `make setup`")
-    x, y, held = empathy.read_pairs(labelled_data, encoder, tokenizer)
+    x, y, held = empathy.read_pairs(labelled_data, PLACES.below(checkout()), print)
     result = empathy.evaluate(EmpathyHead.load(), x[held], y[held], y[~held])
     for mechanism, least in zip(empathy.MECHANISMS, (0.60, 0.43, 0.58), strict=True):
         assert result[mechanism]["macro F1"] >= least

@@ -66,12 +66,12 @@ def test_mesc(measure: Measure, labelled_data: Path, tmp_path: Path) -> None:
 
 def test_esconv(measure: Measure, labelled_data: Path, tmp_path: Path) -> None:
     without = {"situation", "problem_type", "seeker_question1", "seeker_question2", "supporter_question1"}
-    rows = objects(labelled_data, "esconv", {"valid"}, 195, without)
+    rows = objects(labelled_data, "esconv", {"valid"}, 60, without)
     result = measure("esconv", lines(tmp_path / "esconv.jsonl", rows))
     score = full(result, "strategy")
-    assert score["n"] > 2_000
-    assert score["accuracy"] > score["majority"]["accuracy"] + 0.1
-    assert result.ratings["intensity"]["full"]["n"] == 195
+    assert score["n"] > 600
+    assert score["accuracy"] > score["majority"]["accuracy"] + 0.05
+    assert result.ratings["intensity"]["full"]["n"] == 60
 
 
 def test_escot(measure: Measure, labelled_data: Path, tmp_path: Path) -> None:

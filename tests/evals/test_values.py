@@ -13,7 +13,7 @@ pytest.importorskip("sklearn", reason="needs the `train` extra: uv pip install -
 pytest.importorskip("onnxruntime", reason="needs the `train` extra: uv pip install -e '.[train]'")
 
 from multimood.local.places import checkout
-from multimood.training import empathy
+from multimood.training.encoders import PLACES, embed_texts
 from multimood.trust.values import VALUES, ValueDetector
 
 pytestmark = [pytest.mark.evals, pytest.mark.timeout(600)]
@@ -22,12 +22,8 @@ SENTENCES = tomllib.loads((Path(__file__).parent / "values.toml").read_text(enco
 
 
 def test_values_in_made_up_sentences() -> None:
-    encoder, tokenizer = checkout() / empathy.ENCODER, checkout() / empathy.TOKENIZER
-    if not (encoder.is_file() and tokenizer.is_file()):
-        pytest.skip(f"no text encoder at {encoder}: run `make setup`")
-
     async def embed(texts: Sequence[str]) -> np.ndarray:
-        return empathy.embed(texts, encoder, tokenizer)
+        return embed_texts(PLACES.below(checkout()), texts, print)
 
     told = [(text, value) for value, texts in SENTENCES.items() for text in texts]
     detector = ValueDetector.load(embed)

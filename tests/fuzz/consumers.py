@@ -33,7 +33,7 @@ from multimood.experience.writer import LogWriter
 from multimood.generation import Ask, Piece
 from multimood.inference import Inference
 from multimood.media.limits import MediaLimits
-from multimood.safety import Screener, VettedReplies
+from multimood.safety import PersonJudge, Screener, VettedReplies
 from multimood.store.reference import check_reference
 from multimood.topics import Topic
 from multimood.trust import PrivacyJudge, ReplyRules, SafetyJudge, TrustWeights
@@ -188,6 +188,11 @@ def vetted() -> VettedReplies:
 
 
 @cache
+def person_judge() -> PersonJudge:
+    return PersonJudge.load()
+
+
+@cache
 def texts() -> Texts:
     return Texts.load(ResponderSettings())
 
@@ -288,7 +293,7 @@ async def responder(case: Case) -> str:
 async def sentinel(case: Case) -> str:
     wire = Wire()
     processor = sentinel_processor(
-        wire.bus, screener(), Approved(vetted(), CRISIS), SentinelSettings(inline_chars=1 << 30)
+        wire.bus, screener(), Approved(vetted(), CRISIS), SentinelSettings(inline_chars=1 << 30), person_judge()
     )
     hostile, utterance = (case.topic, case.record), (topics.UTTERANCE, case.honest(topics.UTTERANCE))
     if case.topic in {topics.ESCALATION, topics.ACKNOWLEDGEMENT, topics.SCREENING}:
@@ -361,7 +366,7 @@ CONSUMERS: Mapping[str, tuple[Consumer, ...]] = {
     topics.ESCALATION.name: (sentinel, strategist, gateway),
     topics.ACKNOWLEDGEMENT.name: (sentinel,),
     topics.CONVERSATION.name: (strategist,),
-    topics.ERASURE.name: (strategist, gateway),
+    topics.ERASURE.name: (strategist, sentinel, gateway),
 }
 
 

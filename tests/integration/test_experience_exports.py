@@ -20,6 +20,15 @@ pytestmark = pytest.mark.integration
 
 WHY = "not in this environment: make test-research"
 MADE = made_rows(24, 3)
+ATTEMPT = {"faults": [], "score": 0.9, "sent": False, "completion_tokens": 4}
+MADE[0] |= {
+    "reply_attempts": [
+        ATTEMPT | {"index": 0, "score": 0.2}, ATTEMPT | {"index": 1, "score": None, "faults": ["privacy"]},
+        ATTEMPT | {"index": 2, "sent": True},
+    ],
+    "attempt_texts": [{"index": 0, "text": "Cheer up."}, {"index": 1, "text": "Tell me where"}],
+}  # fmt: skip
+"""One reply with attempts: its pairs have columns that the others leave null."""
 WIDTH = len(names_of("state-1:mesc"))
 
 
@@ -83,6 +92,8 @@ def test_trl_trains_on_it(log: Path, tmp_path: Path, form: str) -> None:
     transformers, datasets = pytest.importorskip("transformers"), pytest.importorskip("datasets")
     export(of(log), form, tmp_path / "out", Wishes(min_gap=0.0))  # type: ignore[arg-type]
     found = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
+    if form == "trl-dpo":
+        assert set(found["source"]) == {"dialogues", "attempts", "refused"}
     model, tokenizer = small_model(transformers, tmp_path / "model")
     options = {"output_dir": str(tmp_path / "run"), "max_steps": 2, "per_device_train_batch_size": 2, "report_to": [],
                "use_cpu": True, "logging_steps": 1, "save_strategy": "no"}  # fmt: skip

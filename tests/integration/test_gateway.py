@@ -21,6 +21,7 @@ from aiohttp import ClientSession
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from media_files import clip, sound
 from pydantic import SecretStr
+from service_process import all_end
 
 from multimood import topics
 from multimood.apikeys import add_key
@@ -839,13 +840,9 @@ async def test_settings_that_cannot_work_end_the_process_with_2(tmp_path: Path) 
         "GATEWAY_TLS_CERT": "/nowhere/cert.pem", "GATEWAY_LISTEN": "no-port", "GATEWAY_MAX_TEXT_CHARS": "many",
         "GATEWAY_KEYS": str(tmp_path),
     }  # fmt: skip
-    for name, value in cases.items():
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.gateway", env={**os.environ, f"MULTIMOOD_{name}": value},
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        output, _ = await asyncio.wait_for(process.communicate(), 30)
-        assert process.returncode == 2, output
+    ended = await all_end("gateway", *({f"MULTIMOOD_{name}": value} for name, value in cases.items()))
+    for name, (code, output) in zip(cases, ended, strict=True):
+        assert code == 2, output
         assert name.removeprefix("GATEWAY_").lower().encode() in output.lower()
         assert b"Traceback" not in output
 

@@ -75,9 +75,3 @@ def test_every_command_has_the_same_rewards_and_tells_their_version(log: str, tm
     assert about["reward_version"] == told["version"]
     known = [reward for reward in by_row.values() if reward is not None]
     assert about["answers"][0]["value"] == pytest.approx(sum(known) / len(known))
-
-
-def test_a_reward_that_looks_ahead_goes_with_turns_only(log: str) -> None:
-    result = CliRunner().invoke(app, ["ope", log, "--policy", "logged", "--reward", "lookahead", "--horizon", "3"])
-    assert result.exit_code == 2
-    assert "leave --horizon out" in " ".join(result.output.split())

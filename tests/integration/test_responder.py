@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from bus_log import counts, messages_of, records_of
 from llm_server import Exchange, LLMServer, chunk, llm_server
-from service_process import Process, ends
+from service_process import Process, all_end
 
 from multimood import topics
 from multimood.bus import Publisher
@@ -317,18 +317,15 @@ async def test_replies_from_tritons_model(
 
 
 async def test_files_and_settings_that_cannot_work_end_the_process_with_2(tmp_path: Path) -> None:
-    missing = str(tmp_path / "nothing-here")
-    for name, value, named in (
-        ("PROMPT", missing, "nothing-here"), ("REPLIES", missing, "nothing-here"),
-        ("REPLY_RULES", missing, "nothing-here"), ("BACKEND", "openai", "OPENAI_URL"),
-        ("MAX_TOKENS", "0", "MAX_TOKENS"),
-    ):  # fmt: skip
-        code, said = await ends("responder", **{f"MULTIMOOD_RESPONDER_{name}": value})
+    missing, prefix = str(tmp_path / "nothing-here"), "MULTIMOOD_RESPONDER_"
+    cases = (
+        ({"PROMPT": missing}, "nothing-here"), ({"REPLIES": missing}, "nothing-here"),
+        ({"REPLY_RULES": missing}, "nothing-here"), ({"BACKEND": "openai"}, "OPENAI_URL"),
+        ({"MAX_TOKENS": "0"}, "MAX_TOKENS"),
+        ({"BACKEND": "openai", "OPENAI_URL": "no-url", "OPENAI_MODEL": "m"}, "no-url"),
+    )  # fmt: skip
+    environments = [{f"{prefix}{name}": value for name, value in settings.items()} for settings, _ in cases]
+    for (_, named), (code, said) in zip(cases, await all_end("responder", *environments), strict=True):
         assert code == 2, said
         assert named.lower() in said.decode().lower()
         assert b"Traceback" not in said
-    code, said = await ends(
-        "responder", MULTIMOOD_RESPONDER_BACKEND="openai", MULTIMOOD_RESPONDER_OPENAI_URL="no-url",
-        MULTIMOOD_RESPONDER_OPENAI_MODEL="m",
-    )  # fmt: skip
-    assert (code, b"no-url" in said) == (2, True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from bus_log import counts, messages_of, records_of
 from google.protobuf.message import Message
-from service_process import Process, ends
+from service_process import Process, all_end
 from typer.testing import CliRunner
 
 from multimood import topics
@@ -280,8 +280,9 @@ async def test_until_a_human_takes_over_it_is_said_again_and_holds_the_conversat
 
 
 async def test_files_that_cannot_work_end_the_process_with_2(tmp_path: Path) -> None:
-    for name in ("RULES", "WEIGHTS", "REPLIES", "CRISIS_POLICY"):
-        code, said = await ends("sentinel", **{f"MULTIMOOD_SENTINEL_{name}": str(tmp_path / f"no-{name}")})
+    names = ("RULES", "WEIGHTS", "REPLIES", "CRISIS_POLICY")
+    cases = [{f"MULTIMOOD_SENTINEL_{name}": str(tmp_path / f"no-{name}")} for name in names]
+    for name, (code, said) in zip(names, await all_end("sentinel", *cases), strict=True):
         assert code == 2, said
         assert f"no-{name}".encode() in said
         assert b"Traceback" not in said

@@ -35,7 +35,7 @@ def admin(settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
 def lose(admin: KafkaAdminClient, name: str) -> None:
     """Delete a topic, and wait until the broker has forgotten it."""
     admin.delete_topics([name])
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while name in admin.list_topics():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -91,7 +91,7 @@ def test_without_a_broker_it_says_so() -> None:
     nobody = f"{HOST}:{assign(['nobody'])['nobody']}"
     result = apply(MULTIMOOD_KAFKA_BROKERS=nobody)
     assert result.exit_code == 1
-    assert f"no broker answers at {nobody}" in result.output
+    assert f"no answer from {nobody}" in result.output
 
 
 def test_listing_needs_no_broker() -> None:

@@ -68,3 +68,8 @@ def test_an_erasure_is_finished_only_when_every_place_is_done(
     assert "NOT FINISHED" in printed
     assert "[it] does not answer" in printed
     assert '"complete": false' in (tmp_path / "report.json").read_text()
+
+
+def test_a_look_at_a_place_that_does_not_answer_is_none() -> None:
+    assert report(media=Outcome(left=["something"])).reached
+    assert not report(log=Outcome(fault="away")).reached

@@ -82,6 +82,8 @@ def test_nothing_is_laid_down_for_what_is_no_crisis(level: pb.RiskLevel) -> None
         ('again = "escalated"', 'again = "shrug"', "levels.elevated.again"),
         ('"sadness"', '"gloom"', "no such emotion: gloom"),
         ("share = 0.5", "share = 1.5", "evidence.share"),
+        ("person = 0.5", "person = 0", "low.person"),
+        ("person = 0.5", "persons = 0.5", "low.persons"),
         ("hold = true", "held = true", "hold"),
         ("edition", "editon", "edition"),
         ("edition =", "edition", "not a TOML file"),

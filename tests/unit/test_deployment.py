@@ -278,7 +278,7 @@ def test_the_topics_are_applied_by_a_restricted_job(folder: str) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_retention_is_kept_by_a_restricted_job_of_every_day(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    (job,) = of_kind(folder, "CronJob").values()
+    job = of_kind(folder, "CronJob")["multimood-retention"]
     assert job["spec"]["concurrencyPolicy"] == "Forbid"
     pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]

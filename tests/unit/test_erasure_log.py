@@ -21,7 +21,7 @@ from multimood.experience.reader import rows
 from multimood.experience.record import Origin
 from multimood.experience.schema import FEEDBACK_SCHEMA, SCHEMA
 from multimood.experience.sources import Found
-from multimood.experience.table import EXPERIENCE_TABLE, encode, merged
+from multimood.experience.table import EXPERIENCE_TABLE, DamagedObjectError, encode, merged
 from multimood.store.errors import ChangedObjectError
 
 pytestmark = pytest.mark.unit
@@ -118,12 +118,14 @@ def test_a_row_that_is_added_meanwhile_is_not_lost() -> None:
 
 
 def test_a_damaged_object_is_told_and_keeps_no_other_from_being_rewritten() -> None:
+    seen: list[tuple[int, int]] = []
     log = place()
     log.kept[f"{DAY}/reply-0-00.parquet"] = b"PAR1 and then nothing"
     conversations, count = conversations_of(log, JANE)
     assert count == 1
-    removed = erase_rows(log, JANE, conversations)
+    removed = erase_rows(log, JANE, conversations, lambda done, of: seen.append((done, of)))
     assert removed.damaged == [f"{DAY}/reply-0-00.parquet"]
+    assert seen == [(number, len(log.kept)) for number in range(1, len(log.kept) + 1)], "progress counts it, too"
     assert (removed.rows, removed.feedback) == (2, 1)
 
 
@@ -187,6 +189,15 @@ def test_an_export_that_cannot_be_rewritten_goes_as_a_whole(tmp_path: Path) -> N
     assert (out / "data").exists()
     assert erase_from_export(out, JANE, ()).deleted
     assert [path.name for path in out.iterdir()] == [MANIFEST]
+
+
+def test_a_damaged_file_of_an_export_is_told_and_nobody_is_forgotten(tmp_path: Path) -> None:
+    out = exported("hf", tmp_path)
+    (file,) = (out / "data").glob("*.parquet")
+    file.write_bytes(b"PAR1 and no more")
+    with pytest.raises(DamagedObjectError):
+        erase_from_export(out, JANE, ())
+    assert rows_in_export(out, JANE, ()), "the manifest knows them until their lines are gone"
 
 
 def test_a_folder_that_is_no_export_is_told(tmp_path: Path) -> None:

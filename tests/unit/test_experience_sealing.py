@@ -12,7 +12,7 @@ from multimood.errors import UnavailableError
 from multimood.experience.reader import rows
 from multimood.experience.record import merge
 from multimood.experience.schema import CONTENT, SCHEMA, SEALED
-from multimood.experience.sealing import RowOpener, RowSeals, sealed_row
+from multimood.experience.sealing import RowOpener, RowSeals, sealed_row, unsealed
 from multimood.experience.table import EXPERIENCE_TABLE, encode, merged
 from multimood.privacy import ErasedError, Keyring, MasterKeys
 from multimood.privacy.keyring import destroy
@@ -73,6 +73,17 @@ def test_a_row_in_the_clear_is_read_as_ever(runner: asyncio.Runner) -> None:
     assert found["content_status"] == "clear"
 
 
+def test_copies_for_readers_without_a_key_hold_what_opened_and_nothing_sealed(runner: asyncio.Runner) -> None:
+    store, plain = MemoryStore(), whole()
+    row, other = sealed(store, runner), whole(row_id="00000000-0000-0000-0000-000000000001")
+    (copy, clear) = unsealed([row, other], RowOpener(Keyring(store, "keys", MASTER), runner))
+    assert {name: copy[name] for name in CONTENT} == {name: plain[name] for name in CONTENT}
+    assert not any(copy[column] or clear[column] for column in SEALED)
+    assert clear["reply_text"] == ANSWER
+    (unopened,) = unsealed([row], RowOpener(None, runner))
+    assert not any(unopened[name] for name in (*CONTENT, *SEALED))
+
+
 def test_once_the_key_is_gone_the_reason_is_counted(runner: asyncio.Runner) -> None:
     store = MemoryStore()
     data = encode([sealed(store, runner)], SCHEMA)
@@ -93,7 +104,7 @@ def test_what_was_changed_or_moved_does_not_open(runner: asyncio.Runner) -> None
     for changed in (
         row | {"row_id": "another"},
         row | {"dialogue_sealed": row["reply_sealed"]},
-        row | {"reply_sealed": row["reply_sealed"][:-1] + b"x"},
+        row | {"reply_sealed": row["reply_sealed"][:-1] + bytes([row["reply_sealed"][-1] ^ 1])},
         row | {"reply_sealed": b"x"},
     ):
         assert opens(changed)["content_status"] == "damaged"

@@ -196,6 +196,33 @@ async def test_what_the_endpoint_says_about_coming_back() -> None:
             assert caught.value.retry_after_s == expected
 
 
+@pytest.mark.parametrize("field", ["seed", "stream_options", "max_tokens"])
+async def test_a_field_that_is_not_taken_is_left_out_from_then_on(field: str) -> None:
+    async def picky(exchange: Exchange) -> None:
+        if field not in exchange.body:
+            await kind(exchange)
+            return
+        said = json.dumps({"detail": [{"loc": ["body", field], "msg": "extra", "input": exchange.body}]}).encode()
+        await exchange.begin("422 Unprocessable Content", f"Content-Length: {len(said)}\r\nConnection: close\r\n")
+        await exchange.send(said)
+
+    async with talking(picky) as (server, generator):
+        for _ in range(2):
+            assert "".join(piece.text for piece in await all_of(generator.stream(ASK))) == "I hear you."
+        assert [field in exchange.body for exchange in server.exchanges] == [True, False, False]
+
+
+async def test_a_field_that_cannot_be_left_out_is_named() -> None:
+    async def no(exchange: Exchange) -> None:
+        said = json.dumps({"error": {"param": "messages", "code": "bad_role", "message": SECRET}}).encode()
+        await exchange.begin("400 Bad Request", f"Content-Length: {len(said)}\r\nConnection: close\r\n")
+        await exchange.send(said)
+
+    async with talking(no) as (_, generator):
+        with pytest.raises(RefusedError, match=r"\(HTTP 400, field messages, bad_role\)"):
+            await all_of(generator.stream(ASK))
+
+
 async def test_nobody_there() -> None:
     async with talking(kind) as (server, _):
         url = server.url
@@ -206,10 +233,19 @@ async def test_nobody_there() -> None:
     await generator.close()
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x/v1", "http://", "http://[::1"])
+@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x/v1", "http://", "http://[::1", "http://x:99999/v1"])
 def test_urls_that_cannot_work(url: str) -> None:
     with pytest.raises(ConfigurationError):
         endpoint(url)
+
+
+async def test_a_key_that_cannot_be_one_is_not_shown_and_its_line_s_end_does_no_harm() -> None:
+    for key in ("hush\u00e9", "hush\x00", "hu\nsh"):
+        with pytest.raises(ConfigurationError, match="characters that no key has") as caught:
+            endpoint("http://x/v1", key)
+        assert "hu" not in str(caught.value)
+    async with endpoint("http://x/v1", "key\n") as client:
+        assert client.headers["authorization"] == "Bearer key"
 
 
 # --- patience ------------------------------------------------------------------------------------------------------

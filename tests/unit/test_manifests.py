@@ -18,10 +18,11 @@ from multimood.access import ACCESS
 from multimood.local.services import SERVICES
 from multimood.settings import KafkaSettings
 from tools.manifests import generated
+from tools.manifests.__main__ import main
 from tools.manifests.labels import pods
 from tools.manifests.policy import findings
 from tools.manifests.render import K8S, ROOT, Rendered, components, kustomize, mixed, mixtures, overlays
-from tools.manifests.schemas import faults, strict
+from tools.manifests.schemas import definitions, faults, strict
 from tools.manifests.strimzi import PARTITIONS, topics, users
 
 pytestmark = pytest.mark.unit
@@ -154,6 +155,30 @@ def test_what_a_server_would_refuse_or_drop_is_found(spec: dict[str, Any]) -> No
     assert list(faults(thing(**spec), CUSTOM))
 
 
+def test_a_definition_is_read_as_its_project_publishes_it(tmp_path: Path) -> None:
+    (tmp_path / "things.yaml").write_text(
+        """
+kind: CustomResourceDefinition
+spec:
+  group: example.com
+  names: {kind: Thing}
+  versions:
+    - name: v1
+      schema:
+        openAPIV3Schema:
+          type: object
+          properties:
+            spec:
+              type: object
+              properties:
+                match: {type: string, enum: ['!=', =]}
+"""
+    )
+    custom = definitions(tmp_path)
+    assert list(faults(thing(match="="), custom)) == []
+    assert list(faults(thing(match="~"), custom))
+
+
 def test_a_misspelt_field_and_an_unknown_kind_are_found() -> None:
     policy_ = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "a"}}
     assert list(faults({**policy_, "spec": {"maxUnavailable": 1}}, {})) == []
@@ -220,21 +245,42 @@ def test_each_pod_has_the_account_of_its_own_service() -> None:
 
 
 def test_every_secret_that_is_read_is_in_the_guide_or_made_by_strimzi() -> None:
-    made = {f"{one['metadata']['name']}" for one in users()} | {"multimood-cluster-ca-cert"}
+    made = {one["metadata"]["name"] for one in users()} | {"multimood-cluster-ca-cert"}
+    told = {row.split("`")[1]: row for row in GUIDE.splitlines() if row.startswith("| `multimood-")}
     for folder in overlays():
-        for name, secret in set(secrets(rendered(folder))):
-            assert secret in made or f"`{secret}`" in GUIDE, (
-                f"{name} reads Secret {secret}, of which the guide says nothing"
-            )
+        for name, secret, key in set(secrets(rendered(folder))):
+            if secret not in made:
+                assert secret in told, f"{name} reads Secret {secret}, of which the guide says nothing"
+                assert not key or f"`{key}`" in told[secret], f"{name} reads {key} of Secret {secret}: not in the guide"
 
 
-def secrets(one: Rendered) -> Iterator[tuple[str, str]]:
+def secrets(one: Rendered) -> Iterator[tuple[str, str, str]]:
+    """Pods, and the Secrets and keys of them that they read; no key: all of them, as files."""
     for name, pod, _ in pods(one):
-        yield from ((name, volume["secret"]["secretName"]) for volume in pod.get("volumes", ()) if "secret" in volume)
+        yield from (
+            (name, volume["secret"]["secretName"], "") for volume in pod.get("volumes", ()) if "secret" in volume
+        )
         for container in pod["containers"]:
             for variable in container.get("env", ()):
-                if "secretKeyRef" in variable.get("valueFrom", {}):
-                    yield name, variable["valueFrom"]["secretKeyRef"]["name"]
+                if "secretKeyRef" in (source := variable.get("valueFrom", {})):
+                    yield name, source["secretKeyRef"]["name"], source["secretKeyRef"]["key"]
+
+
+ADDRESS = re.compile(r"^(?:http://)?([a-z0-9-]+)(?:\.[a-z0-9-]+\.svc)?:(\d+)(?:/v1)?$")
+OUTSIDE = {"overlays/prod": {"MULTIMOOD_KAFKA_BROKERS"}, "overlays/vllm": {"MULTIMOOD_KAFKA_BROKERS"}}
+"""Addresses of Services that an operator makes."""
+
+
+@pytest.mark.parametrize("folder", ["overlays/dev", "overlays/ci", "overlays/prod", "overlays/vllm"])
+def test_every_address_is_a_service_and_port_of_the_overlay(folder: str) -> None:
+    one = rendered(K8S / folder)
+    ports = {name: {port["port"] for port in made["spec"]["ports"]} for name, made in one.of("Service").items()}
+    (config,) = [made["data"] for made in one.of("ConfigMap").values() if "MULTIMOOD_KAFKA_BROKERS" in made["data"]]
+    found = {variable: match.groups() for variable, value in config.items() if (match := ADDRESS.match(value))}
+    assert {"MULTIMOOD_KAFKA_BROKERS", "MULTIMOOD_TRITON_URL"} <= found.keys()
+    for variable, (name, port) in found.items():
+        if variable not in OUTSIDE.get(folder, ()):
+            assert int(port) in ports[name], variable
 
 
 # --- monitoring ------------------------------------------------------------------------------------------------------
@@ -324,3 +370,11 @@ def test_more_talk_needs_more() -> None:
     words, films = (turn(measured_costs(), audio=0, video=share) for share in (0, 1))
     assert films.triton > words.triton
     assert [row[1] for row in rows(words, every_s=10)] != [row[1] for row in rows(words)]
+
+
+def test_the_command_says_what_it_needs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for argv, needed in ((["check"], "--built"), (["check", "--built", str(tmp_path), "--kubectl", "/none"], "/none")):
+        with pytest.raises(SystemExit) as ended:
+            main(argv)
+        assert ended.value.code == 2
+        assert needed in capsys.readouterr().err

@@ -115,6 +115,11 @@ def test_what_cannot_be_evaluated_is_counted(changed: dict[str, object], reason:
     assert len(reading.log.decisions()) == 1
 
 
+def test_a_row_that_is_there_twice_counts_once() -> None:
+    reading = read([row(0), row(1), row(0)])
+    assert (reading.rows, dict(reading.left_out), len(reading.log)) == (3, {"duplicate": 1}, 2)
+
+
 def test_a_log_without_decisions_says_so() -> None:
     with pytest.raises(NotFoundError, match="no_decision 1"):
         read([row(has_decision=False)])
@@ -274,6 +279,17 @@ def test_constant_rewards_are_no_reason_to_fail() -> None:
         assert (answer.value, answer.low, answer.high) == pytest.approx((0.5, 0.5, 0.5), abs=1e-6)
 
 
+def test_two_weights_are_not_taken_for_certainty() -> None:
+    weights = np.zeros(40)
+    weights[:2] = 5
+    low, high = Terms.of_turns(weights * [0.3, 0.9, *[0] * 38], weights, np.arange(40)).interval()
+    assert (low, high) == pytest.approx((0.3, 0.9)), "most resamples hold one of the two, or none"
+
+
+def test_one_conversation_says_nothing_of_others() -> None:
+    assert Terms.of_turns(np.array([0.2, 0.4]), np.ones(2), np.zeros(2, np.int64)).interval() == (-np.inf, np.inf)
+
+
 def test_many_conversations_are_put_together_for_the_bootstrap() -> None:
     rng = np.random.default_rng(0)
     values = rng.random(20 * MOST_UNITS)
@@ -295,6 +311,20 @@ def test_broken_conversations_are_left_out_whole() -> None:
     assert whole.following.tolist() == [1, -1]
     short = trajectories(log_of([0] * 7, rewards, np.full((7, 2), 0.5), conversation=numbers, step=steps), horizon=1)
     assert short.conversations == 3
+
+
+@pytest.mark.parametrize("lost", [{"propensity": 0.9}, {"strategy": None}, {"has_decision": False, "step": None}])
+def test_a_conversation_whose_last_decision_is_not_known_did_not_end_before_it(lost: dict[str, object]) -> None:
+    def turn(conversation: int, step: int, /, **changed: object) -> dict[str, object]:
+        number = 10 * conversation + step
+        return row(number, conversation_id=f"c{conversation}", **({"step": step} | changed))
+
+    log = read([turn(0, 0), turn(0, 1), turn(0, 2, **lost), turn(1, 0), turn(1, 1)]).log
+    whole = trajectories(log)
+    assert (whole.conversations, dict(whole.left_out)) == (1, {"gap": 1})
+    assert len(log.decisions()) == 4, "single turns do not depend on what followed"
+    known_step = "step" not in lost
+    assert trajectories(log, horizon=2).conversations == 1 + known_step, "behind the horizon nothing is asked for"
 
 
 def test_a_forced_turn_stays_in_its_conversation_with_ratio_one() -> None:

@@ -58,6 +58,7 @@ def test_refusing_has_an_exit_code_of_its_own(log: Path) -> None:
         (("--policy", "uniform", "--estimators", ","), 2, "names none"),
         (("--policy", "uniform", "--reward", "luck"), 1, "luck"),
         (("--policy", "uniform", "--slice", "weather"), 1, "weather"),
+        (("--policy", "uniform", "--reward", "lookahead", "--horizon", "3"), 2, "leave --horizon out"),
         (("--policy", "nothing.json"), 1, "does not exist"),
         (("--policy", "strategy:silence"), 1, "never eligible"),
         (("--policy", "uniform", "--epsilon", "2"), 1, "0 to 1"),

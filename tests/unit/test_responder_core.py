@@ -357,6 +357,29 @@ async def test_overrides_get_their_vetted_text(override: int, kind: Any, reason:
     assert not model.asks
 
 
+@pytest.mark.parametrize("override", [pb.OVERRIDE_NONE, pb.OVERRIDE_MODEL_UNAVAILABLE])
+@pytest.mark.parametrize(
+    ("level", "kind"),
+    [(pb.RISK_LEVEL_NONE, "unavailable"), (pb.RISK_LEVEL_LOW, "low")],
+)
+async def test_without_a_model_low_risk_is_not_left_without_help(override: int, level: int, kind: Any) -> None:
+    message = decision(screening=pb.Screening(level=level, version="v"), override=override)
+    reply = await answer(Wire(), Model([]), message)
+    assert reply is not None
+    assert reply.text == TEXTS.replies.reply(kind).text
+
+
+async def test_a_text_that_the_sentinel_has_said_is_not_said_again() -> None:
+    first, second, *_ = TEXTS.replies.all("escalated")
+    said = pb.Reply(context=decision().context, vetted_id=f"{first.id}@v")
+    said.context.utterance_id = "before"
+    wire = Wire()
+    it = responder(wire, Model())
+    it.learn(Event(topics.REPLY, said, output(topics.REPLY, said).id, b"t/c", "", 0))
+    (out,) = await it.handle(event(decision(override=pb.OVERRIDE_ESCALATED)))
+    assert out.message.vetted_id.split("@")[0] == second.id
+
+
 async def test_a_crisis_is_the_sentinels() -> None:
     for message in (decision(override=pb.OVERRIDE_CRISIS), decision(screening=CRISIS)):
         assert await answer(Wire(), Model(), message) is None

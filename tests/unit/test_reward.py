@@ -97,18 +97,6 @@ def test_the_judges_see_the_dialogue_and_what_was_asked_of_the_reply() -> None:
     assert (alone.dialogue, alone.user_emotion, alone.strategy, alone.reply) == ((), None, None, ANSWER)
 
 
-@pytest.mark.parametrize(
-    ("level", "expected"),
-    [
-        (pb.RISK_LEVEL_NONE, "none"), (pb.RISK_LEVEL_LOW, "low"), (pb.RISK_LEVEL_ELEVATED, "elevated"),
-        (pb.RISK_LEVEL_IMMINENT, "imminent"), (pb.RISK_LEVEL_UNSCREENED, None), (pb.RISK_LEVEL_UNSPECIFIED, None),
-    ],
-)  # fmt: skip
-def test_the_verdict(level: pb.RiskLevel, expected: str | None) -> None:
-    verdict = core.verdict_of(decision(context(), screening=pb.Screening(level=level, score=0.5)))
-    assert (verdict.level if verdict else None) == expected
-
-
 def gate(level: pb.RiskLevel | None, answer: pb.Reply, *, known: bool = True) -> bool:
     screening = None if level is None else pb.Screening(level=level)
     return core.gate_failed(decision(context(), screening=screening) if known else None, answer, RULES)

@@ -7,13 +7,15 @@ import pytest
 
 from multimood import assets
 from multimood.errors import ConfigurationError
-from multimood.safety import Screener, VettedReplies
+from multimood.safety import Kind, Screener, VettedReplies
 from multimood.safety.classifier import Classifier
 from multimood.safety.phrase import compile_phrase
-from multimood.safety.replies import ASSET, KINDS
+from multimood.safety.replies import ASSET, KINDS, NAMES_CONTACTS
 from multimood.safety.rules import RuleSet
 
 pytestmark = pytest.mark.unit
+
+REPLIES = VettedReplies.load()
 
 RULES = """
 edition = "2031.02"
@@ -94,12 +96,13 @@ def test_phrases_bound_their_own_length() -> None:
 
 @pytest.mark.parametrize("locale", ["en", "en-US", "en-GB", "de", "de-AT", "es", "es-MX", "fr", "fr-CA"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_locale_has_every_text(locale: str, kind: str) -> None:
-    reply = VettedReplies.load().reply(kind, locale)  # type: ignore[arg-type]
-    assert reply.id == f"{locale.lower()}.{kind}"
-    assert len(reply.text) > 100
-    assert "{" not in reply.text
-    assert reply.version.startswith("replies-2026.11.1-")
+def test_every_locale_has_every_text(locale: str, kind: Kind) -> None:
+    texts = REPLIES.all(kind, locale)
+    assert [one.id for one in texts[:2]] == [f"{locale.lower()}.{kind}", f"{locale.lower()}.{kind}.2"][: len(texts)]
+    for one in texts:
+        assert len(one.text) > 100
+        assert "{" not in one.text
+        assert one.version.startswith("replies-2026.11.2-")
 
 
 @pytest.mark.parametrize(
@@ -117,11 +120,36 @@ def test_every_locale_has_every_text(locale: str, kind: str) -> None:
         ("xx", "988"),
     ],
 )
-@pytest.mark.parametrize("kind", ["elevated", "imminent", "escalated"])
-def test_a_crisis_reply_names_the_local_line(locale: str, number: str, kind: str) -> None:
-    reply = VettedReplies.load().reply(kind, locale)  # type: ignore[arg-type]
-    assert number in reply.text
-    assert "?" in reply.text, "it asks about safety"
+@pytest.mark.parametrize("kind", NAMES_CONTACTS)
+def test_every_text_at_risk_names_the_local_line_and_asks(locale: str, number: str, kind: Kind) -> None:
+    for reply in REPLIES.all(kind, locale):
+        assert number in reply.text
+        assert "?" in reply.text, "it asks about safety, or what helps"
+
+
+@pytest.mark.parametrize("language", ["en", "de", "es", "fr"])
+@pytest.mark.parametrize("kind", NAMES_CONTACTS)
+def test_whoever_stays_at_risk_is_told_another_text_each_time(language: str, kind: Kind) -> None:
+    texts = REPLIES.all(kind, language)
+    told: list[str] = []
+    for _ in range(3 * len(texts)):
+        told.append(REPLIES.reply(kind, language, told).id)
+    assert len(texts) >= 2
+    assert told == [one.id for one in texts] * 3
+
+
+def test_a_text_of_another_kind_or_edition_takes_no_turn() -> None:
+    assert REPLIES.reply("escalated", "en", ["en.elevated", "en.escalated.99", "de.escalated"]).id == "en.escalated"
+    assert REPLIES.reply("unavailable", "en", ["en.unavailable"]).id == "en.unavailable"
+
+
+def test_one_text_may_stand_without_a_list(tmp_path: Path) -> None:
+    text = "Please talk with a person: {contacts} Is someone with you now?"
+    path = tmp_path / "own.toml"
+    tables = "\n".join(f'{kind} = "{text}"' for kind in KINDS)
+    path.write_text(f'edition = "2026.12"\n[locales.en]\ncontacts = "call 988 at any hour"\n{tables}\n')
+    own = VettedReplies.load(path)
+    assert {own.reply(kind, "en", ["en.low"]).text for kind in KINDS} == {text.format(contacts="call 988 at any hour")}
 
 
 @pytest.mark.parametrize(("locale", "wanted"), [("es-419", "es"), ("zh-Hant-TW", "en"), ("", "en"), ("DE_ch", "de-ch")])
@@ -130,8 +158,8 @@ def test_the_nearest_locale_answers(locale: str, wanted: str) -> None:
 
 
 def test_an_unknown_kind_is_named() -> None:
-    with pytest.raises(ConfigurationError, match="'low'"):
-        VettedReplies.load().reply("low", "en")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="'shrug'"):
+        VettedReplies.load().reply("shrug", "en")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -139,6 +167,14 @@ def test_an_unknown_kind_is_named() -> None:
     [
         ("[locales.en]", "[locales.eo]", "locales.en"),
         ("{contacts}", "nobody", "must hold"),
+        ("{contacts}", "{contact}", "'{contact}': only"),
+        ("{contacts}", "{contacts", "holds '{'"),
+        (
+            "Thank you for telling me this.",
+            "Thank you for telling me this." + " I hear you." * 100,
+            "elevated, text 1, has",
+        ),
+        ("low = [", "low = []\nlower = [", "lower"),
         ("unavailable =", "elsewhere =", "elsewhere"),
     ],
 )

@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 
 from multimood.cli import app
 from multimood.errors import ConfigurationError
+from multimood.evaluation.crisis.users import read_users
+from multimood.evaluation.source import Source
 from multimood.safety import Screener
-from multimood.safety.person import FEATURES, Person, PersonJudge
+from multimood.safety.person import FEATURES, Counts, Person, PersonJudge
 from multimood.safety.rules import RuleSet
 from multimood.safety.trees import Trees
 from multimood.safety.verdict import LEVELS, rank
@@ -37,7 +39,7 @@ SUPPORTIVE = (
 def heard(*messages: str) -> Person:
     person = Person()
     for message in messages:
-        person.add(message, SCREENER.screen(message), RULES)
+        person.add(Counts.of(message, SCREENER.screen(message), RULES))
     return person
 
 
@@ -103,7 +105,7 @@ def test_counting_stays_within_milliseconds_and_does_not_grow() -> None:
     message, begun = AT_RISK[1], time.perf_counter()
     verdict = SCREENER.screen(message)
     for _ in range(50):
-        person.add(message, verdict, RULES)
+        person.add(Counts.of(message, verdict, RULES))
         JUDGE.judge(person)
     assert (time.perf_counter() - begun) / 50 < 0.02
     assert len(person.levels) <= len(LEVELS)
@@ -173,6 +175,9 @@ def test_the_command_reports_people_and_shows_no_word(tmp_path: Path) -> None:
     assert (found["n"], found["recall"], found["precision"], found["auc"]) == (2, 1.0, 1.0, 1.0)
     assert found["per_level"]["Ideation"] == {"n": 1, "flagged": 1.0, "flagged_any_post": 1.0}
     assert found["per_level"]["Attempt"] == {"n": 0, "flagged": None, "flagged_any_post": None}
+    assert found["confusion"]["Ideation"]["none"] == found["confusion"]["Ideation"]["low"] == 0
+    assert sum(found["confusion"]["Ideation"].values()) == 1
+    assert sum(found["confusion"]["Supportive"].values()) == found["per_level"]["Supportive"]["n"] == 1
     assert found["majority"]["accuracy"] == 0.5
     assert found["messages"] == 8
     assert 0 < found["latency_ms"]["p50"] <= found["latency_ms"]["p99"]
@@ -198,7 +203,8 @@ def test_one_class_alone_gives_what_can_be_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "remedy"),
     [
-        ({"posts_json": "not json"}, "no usable row"),
+        ({"posts_json": " nan"}, "no usable row"),
+        ({"posts_json": "[1, null]"}, "no usable row"),
         ({"posts_json": "[]"}, "no usable row"),
         ({"risk": "9"}, "no usable row"),
         ({"split": "train"}, "no rows of split 'test': it has train (1)"),
@@ -215,3 +221,65 @@ def test_a_missing_file_and_a_missing_column(tmp_path: Path) -> None:
     code, said = run("--data", str(table(tmp_path / "users.csv", ROWS, "posts_json")))
     assert code == 1
     assert "no column posts_json" in said
+    assert "no column posts_json or Post" in said
+
+
+OTHERS = ['It isn\'t "easy", is it?', "line one\nline two, and ['brackets']", "déjà vu"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "posts"),
+    [
+        (repr(OTHERS), OTHERS),
+        (json.dumps(OTHERS), OTHERS),
+        (repr(tuple(OTHERS)), OTHERS),
+        (f" {OTHERS!r}\r\n", OTHERS),
+        ("['one', 'I can't go on', 'three']", ["one", "I can't go on", "three"]),
+        ("['one', 'two is cut o", ["one", "two is cut o"]),
+        ("[one without quotes, all the same]", ["one without quotes, all the same"]),
+        ("one post, no list", ["one post, no list"]),
+        ("['', ' ', 'one', None, 3]", ["one"]),
+        ("[" * 5_000, ["[" * 4_999]),
+    ],
+)
+def test_posts_are_read_as_files_have_them(tmp_path: Path, cell: str, posts: list[str]) -> None:
+    rows = ({"User": "user-0", "Post": cell, "Label": "Attempt"},)
+    (user,) = read_users(Source(table(tmp_path / "users.csv", rows)))
+    assert (user.risk, list(user.posts)) == (4, posts)
+
+
+def test_the_corpus_as_it_is_published(tmp_path: Path) -> None:
+    labels = ("Supportive", "Indicator", "Suicidal Ideation", "behaviour", "ATTEMPT", "Unsure")
+    rows = tuple(
+        {"User": f"user-{at}", "Post": repr(AT_RISK if at > 1 else SUPPORTIVE), "Label": label}
+        for at, label in enumerate(labels)
+    )
+    path, written = table(tmp_path / "500_Reddit_users_posts_labels.csv", rows), tmp_path / "out.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    code, said = run("--data", str(tmp_path), "--json", str(written))
+    assert code == 0, said
+    found = json.loads(written.read_text())
+    assert [level["n"] for level in found["per_level"].values()] == [1] * 5
+    assert found["notes"] == {"rows without a label of the scale, left out": 1}
+    assert "pills" not in said + written.read_text()
+
+
+def test_a_column_under_two_names_is_taken_by_its_own(tmp_path: Path) -> None:
+    rows = ({"Post": "['theirs']", "posts_json": json.dumps(["ours"]), "risk": "2.0"},)
+    assert [user.posts for user in read_users(Source(table(tmp_path / "users.csv", rows)))] == [("ours",)]
+
+
+@pytest.mark.parametrize(
+    ("content", "remedy"),
+    [
+        (b"", "no column posts_json or Post"),
+        (b"User,Post,Label\n", "no usable row"),
+        ("User,Post,Label\nu,caf\u00e9,Attempt\n".encode("cp1252"), "save it as CSV with commas, in UTF-8"),
+        (b"User;Post;Label\nu;a;Attempt\n", "no column posts_json or Post"),
+        (b"PK\x03\x04\x00\x00\xff", "UTF-8"),
+    ],
+)
+def test_a_file_that_is_none_says_so(tmp_path: Path, content: bytes, remedy: str) -> None:
+    (tmp_path / "users.csv").write_bytes(content)
+    code, said = run("--data", str(tmp_path / "users.csv"))
+    assert (code, remedy in said) == (1, True), said

@@ -14,7 +14,7 @@ from multimood.bus import Bus, Delivery, Event, Following, Output, output
 from multimood.bus.acks import OffsetTracker
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import ConfigurationError
-from multimood.safety import CrisisPolicy, Screener, VettedReplies
+from multimood.safety import CrisisPolicy, PersonJudge, Screener, VettedReplies
 from multimood.safety.risk import RISK, is_crisis, outranks, verdict_of
 from services.sentinel.agent import PartitionMovedError, Sentinel
 from services.sentinel.answer import Approved, Opinion, outputs_of
@@ -123,6 +123,9 @@ def test_unscreened_is_no_crisis_and_no_verdict() -> None:
     assert [level for level in pb.RiskLevel.values() if is_crisis(level)] == [3, 4]
     assert verdict_of(pb.Screening(level=pb.RISK_LEVEL_UNSCREENED)) is None
     assert verdict_of(pb.Screening()) is None
+    assert {level: verdict_of(pb.Screening(level=number)).level for level, number in RISK.items()} == {
+        level: level for level in ("none", "low", "elevated", "imminent")
+    }
     assert verdict_of(pb.Screening(level=pb.RISK_LEVEL_IMMINENT, rules=["a"], version="v")).crisis
 
 
@@ -323,6 +326,127 @@ async def test_what_moved_while_it_was_screened_is_taken_up_anew() -> None:
     it.learn(Event(known.topic, known.message, known.id, known.key, "", 0))
     await it.handle(of("u1", CALM))
     assert held(wire) == {"x": False, "u1": True}
+
+
+async def test_in_a_crisis_that_lasts_the_texts_take_turns_whoever_says_them() -> None:
+    wire = Wire()
+    it = sentinel(wire)
+    await it.handle(of("x0", CRISIS))
+    texts = APPROVED.replies.all("escalated")
+    by_responder = pb.Reply(context=context("u1"), text="x", vetted_id=f"{texts[0].id}@{APPROVED.replies.version}")
+    out = output(topics.REPLY, by_responder)
+    it.learn(Event(out.topic, out.message, out.id, out.key, "", 0))
+    for number in range(1, len(texts) + 1):
+        await it.handle(of(f"x{number}", CRISIS))
+    told = [out.message.vetted_id.split("@")[0] for out in wire.outputs if out.topic is topics.REPLY]
+    assert told[1:] == [one.id for one in (*texts[1:], texts[0])]
+
+
+async def test_a_replay_after_a_crash_has_the_text_that_was_its_turn() -> None:
+    whole, before, after = Wire(), Wire(breaks_before=4), Wire()
+    for wire in (whole, before):
+        it = sentinel(wire)
+        await it.handle(of("x0", CRISIS))
+        try:
+            await it.handle(of("x1", CRISIS))
+        except asyncio.CancelledError:
+            assert wire is before
+    assert before.names[-1] == "Escalation"
+    await sentinel(after, knows=before.outputs).handle(of("x1", CRISIS))
+    told = [out.message.vetted_id for out in whole.outputs if out.topic is topics.REPLY]
+    assert [after.one(topics.REPLY).vetted_id] == told[1:]
+
+
+# --- what is thought of the person ---------------------------------------------------------------------------------
+
+JUDGE = PersonJudge.load()
+SIGNS = (
+    "I have been writing here for weeks and nothing changes. I cannot sleep and I hate myself.",
+    "I tried to kill myself two years ago and I wish it had worked. I do not see a reason to go on.",
+    "I think about it every day and I do not tell my mother. I am so tired of myself.",
+)
+
+
+def advised(wire: Wire, knows: Sequence[Output] = ()) -> Sentinel:
+    made = Sentinel(wire.bus(), SCREENER, APPROVED, SentinelSettings(), JUDGE)
+    for out in knows:
+        made.learn(Event(out.topic, out.message, out.id, out.key, "", 0))
+    return made
+
+
+def screenings(wire: Wire) -> dict[str, pb.Screening]:
+    return {out.message.context.utterance_id: out.message for out in wire.outputs if out.topic is topics.SCREENING}
+
+
+async def test_words_of_no_risk_are_low_where_the_person_is_at_risk_and_that_escalates_nothing() -> None:
+    wire = Wire()
+    it = advised(wire)
+    for number, text in enumerate(SIGNS):
+        await it.handle(of(f"s{number}", text))
+    escalated = wire.names.count("Escalation")
+    await it.handle(of("u", CALM))
+    found = screenings(wire)["u"]
+    assert (found.level, list(found.rules)) == (pb.RISK_LEVEL_LOW, ["person:low"])
+    assert found.version == f"{SCREENER.version}+{JUDGE.version}"
+    assert wire.names.count("Escalation") == escalated
+    assert wire.names[-1] == "Screening"
+
+
+async def test_of_somebody_who_gave_no_sign_nothing_is_advised() -> None:
+    wire = Wire()
+    it = advised(wire)
+    for number in range(9):
+        await it.handle(of(f"u{number}", f"I made soup and I liked it, number {number}"))
+    assert {found.level for found in screenings(wire).values()} == {pb.RISK_LEVEL_NONE}
+
+
+async def test_advice_never_changes_the_verdict_on_words_with_a_risk() -> None:
+    plain, other = Wire(), Wire()
+    for it in (sentinel(plain), advised(other)):
+        for number, text in enumerate((*SIGNS, CRISIS, "I would never kill myself")):
+            await it.handle(of(f"s{number}", text))
+    for name, found in screenings(plain).items():
+        if found.level != pb.RISK_LEVEL_NONE:
+            assert (found.level, found.rules) == (screenings(other)[name].level, screenings(other)[name].rules)
+    assert plain.names.count("Escalation") == other.names.count("Escalation") > 0
+
+
+async def test_a_replay_is_told_what_was_thought_of_it_then() -> None:
+    wire = Wire()
+    it = advised(wire)
+    first = of("first", CALM)
+    for seen in (first, *(of(f"s{number}", text) for number, text in enumerate(SIGNS)), first):
+        await it.handle(seen)
+    assert [out.message.level for out in wire.outputs if out.message.context.utterance_id == "first"] == [
+        pb.RISK_LEVEL_NONE
+    ], "a replay of what was calm is not raised by what came after"
+
+
+async def test_a_conversation_is_forgotten_with_its_erasure_or_partition() -> None:
+    for forget in ("erasure", "partition"):
+        wire = Wire()
+        it = advised(wire)
+        for number, text in enumerate(SIGNS[::2]):
+            await it.handle(of(f"s{number}", text))
+        assert it.persons is not None
+        if forget == "erasure":
+            out = output(topics.ERASURE, pb.Erasure(context=context("e"), erased_at_us=1))
+            it.learn(Event(out.topic, out.message, out.id, out.key, "", 0))
+            assert len(it.persons) == 0
+        else:
+            it.handovers.clear()
+        await it.handle(of("u", CALM))
+        assert screenings(wire)["u"].level == pb.RISK_LEVEL_NONE
+
+
+async def test_a_policy_without_the_table_has_no_advice(tmp_path: Path) -> None:
+    from multimood import assets
+
+    own = tmp_path / "own.toml"
+    own.write_text(assets.read("crisis_policy.toml").decode().replace("[low]\nperson = 0.5\n", ""))
+    assert CrisisPolicy.load().low.person == 0.5
+    without = Approved(VettedReplies.load(), CrisisPolicy.load(own))
+    assert Sentinel(Wire().bus(), SCREENER, without, SentinelSettings(), JUDGE).persons is None
 
 
 # --- time ----------------------------------------------------------------------------------------------------------

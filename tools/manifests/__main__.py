@@ -4,6 +4,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from tools.manifests import generated, policy, schemas, skaffold
@@ -44,11 +45,10 @@ def _check(built: Path, kubectl: str) -> Iterator[str]:
     yield from generated.stale()
     custom = schemas.definitions(built / "crds")
     yield from skaffold.faults(built / "skaffold-v4beta13.json")
-    makers: list[Callable[[], Rendered]] = [lambda path=path: kustomize(path, kubectl) for path in overlays()]  # type: ignore[misc]
-    makers += [lambda chosen=chosen: mixed(chosen, kubectl) for chosen in mixtures()]  # type: ignore[misc]
-    makers += [
-        lambda profile=profile: skaffold.rendered(str(built / "skaffold"), kubectl, profile)  # type: ignore[misc]
-        for profile in skaffold.profiles()
+    makers: list[Callable[[], Rendered]] = [
+        *(partial(kustomize, path, kubectl) for path in overlays()),
+        *(partial(mixed, chosen, kubectl) for chosen in mixtures()),
+        *(partial(skaffold.rendered, str(built / "skaffold"), kubectl, profile) for profile in skaffold.profiles()),
     ]
     checked: set[str] = set()
     for make in makers:

@@ -1,4 +1,4 @@
-"""Whether both ends of a connection agree: who may go out to a pod must be let in there, and the other way round."""
+"""Network policies: every pod has its allow-lists, and both ends of a connection agree on it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
@@ -10,6 +10,21 @@ Side = Literal["ingress", "egress"]
 PEERS: Final[Mapping[Side, str]] = {"ingress": "from", "egress": "to"}
 Way = tuple[str, str, int]
 """From whom, to whom, at which port."""
+
+
+def unlisted(rendered: Rendered) -> Iterator[str]:
+    """Where there are policies, every pod has its own for both ways, and they name ports that its pods have."""
+    everyone = [(name, labels, _ports(pod)) for name, pod, labels in pods(rendered)]
+    policies = {name: one["spec"] for name, one in rendered.of("NetworkPolicy").items() if one["spec"]["podSelector"]}
+    for name, labels, _ in everyone if policies else ():
+        own = [one for one in policies.values() if matches(one["podSelector"], labels)]
+        if missing := {"Ingress", "Egress"} - {side for one in own for side in one["policyTypes"]}:
+            yield f"{name} has no allow-list for {sorted(missing)}"
+    for name, one in policies.items():
+        open_here = {port for _, labels, ports in everyone if matches(one["podSelector"], labels) for port in ports}
+        let_in = {port["port"] for rule in one.get("ingress", ()) for port in rule.get("ports", ())}
+        if open_here and not let_in <= open_here:
+            yield f"NetworkPolicy {name} lets in to ports {sorted(let_in - open_here)}, which no pod of it has"
 
 
 def disagreements(rendered: Rendered) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from tools.manifests.labels import SERVING, matches, pods
-from tools.manifests.network import disagreements
+from tools.manifests.network import disagreements, unlisted
 from tools.manifests.render import Rendered
 from tools.manifests.strimzi import PARTITIONS
 
@@ -74,7 +74,7 @@ def attended(rendered: Rendered) -> Iterator[str]:
 
 
 def connected(rendered: Rendered) -> Iterator[str]:
-    """Services, monitors and policies lead to pods and ports that are there; every pod has its allow-list."""
+    """Services and monitors lead to pods and ports that are there."""
     everyone = list(pods(rendered))
     for kind in ("Service", "PodMonitor"):
         for name, one in rendered.of(kind).items():
@@ -90,30 +90,6 @@ def connected(rendered: Rendered) -> Iterator[str]:
             )
             if (chosen and not wanted <= named) or (kind == "Service" and not chosen):
                 yield f"{kind} {name} leads to nothing: ports {sorted(wanted)} of {len(chosen)} kinds of pods"
-    policies = rendered.of("NetworkPolicy")
-    if not policies:
-        return
-    own = {name: one for name, one in policies.items() if one["spec"]["podSelector"]}
-    for name, _, labels in everyone:
-        sides = {
-            side
-            for one in own.values()
-            if matches(one["spec"]["podSelector"], labels)
-            for side in one["spec"]["policyTypes"]
-        }
-        if sides != {"Ingress", "Egress"}:
-            yield f"{name} has no allow-list for {sorted({'Ingress', 'Egress'} - sides)}"
-    for name, one in own.items():
-        open_to = {
-            port["containerPort"]
-            for _, pod, labels in everyone
-            if matches(one["spec"]["podSelector"], labels)
-            for container in pod["containers"]
-            for port in container.get("ports", ())
-        }
-        allowed = {port["port"] for rule in one["spec"].get("ingress", ()) for port in rule.get("ports", ())}
-        if open_to and not allowed <= open_to:
-            yield f"NetworkPolicy {name} lets in to ports {sorted(allowed - open_to)}, which no pod of it has"
 
 
 def complete(rendered: Rendered) -> Iterator[str]:
@@ -141,7 +117,7 @@ def scaled(rendered: Rendered) -> Iterator[str]:
 
 
 CHECKS: Final[tuple[Callable[[Rendered], Iterator[str]], ...]] = (
-    confined, bounded, attended, connected, disagreements, complete, scaled,
+    confined, bounded, attended, connected, unlisted, disagreements, complete, scaled,
 )  # fmt: skip
 
 

@@ -86,13 +86,14 @@ def mixed(chosen: Sequence[str], kubectl: str = "kubectl") -> Rendered:
     Raises:
         RenderError: they do not go together.
     """
-    with tempfile.TemporaryDirectory(dir=K8S / "overlays", prefix=".mixed-") as folder:
+    with tempfile.TemporaryDirectory() as folder:
+        k8s = os.path.relpath(K8S, Path(folder).resolve())  # kustomize takes no absolute paths
         content = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "namespace": "mixed",
-            "resources": ["../../base"],
-            "components": [f"../../components/{name}" for name in chosen],
+            "resources": [f"{k8s}/base"],
+            "components": [f"{k8s}/components/{name}" for name in chosen],
         }
         (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump(content))
         return kustomize(Path(folder), kubectl, "base + " + " + ".join(chosen))

@@ -22,11 +22,18 @@ Schema = dict[str, Any]
 Kind = tuple[str, str]
 
 
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """Takes a lone `=` for the text that it is, as everybody but YAML 1.1 does."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: loader.construct_scalar(node))
+
+
 def definitions(folder: Path) -> dict[Kind, Schema]:
     """The schema of every version of every custom kind that the folder's YAML files define, by apiVersion and kind."""
     found: dict[Kind, Schema] = {}
     for path in sorted(folder.glob("*.y*ml")):
-        for document in yaml.safe_load_all(path.read_text()):
+        for document in yaml.load_all(path.read_text(), Loader=_Loader):
             if document and document["kind"] == "CustomResourceDefinition":
                 spec = document["spec"]
                 for version in spec["versions"]:

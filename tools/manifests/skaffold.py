@@ -1,6 +1,7 @@
 """skaffold.yaml: against its schema, and rendered by the real program for every profile."""
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,10 +38,12 @@ def rendered(skaffold: str, kubectl: str, profile: str) -> Rendered:
     Raises:
         RenderError: it refuses.
     """
-    argv = [skaffold, "render", "--offline=true", "--digest-source=none", "--namespace="]
+    argv = [skaffold, "render", "--offline=true", "--digest-source=none"]
     argv += [f"--profile={profile}"] if profile else []
     with tempfile.TemporaryDirectory() as home:
-        # It calls `kubectl` by name, and writes into the home folder.
-        path = f"{Path(kubectl).absolute().parent}:/usr/bin:/bin" if "/" in kubectl else None
-        text = run(argv, HOME=home, **({"PATH": path} if path else {}))
-    return Rendered(f"skaffold {profile or 'run'}", tuple(one for one in yaml.safe_load_all(text) if one))
+        # Not from its standard output, where it says other things, too. It calls `kubectl` by that name.
+        output = Path(home) / "rendered.yaml"
+        path = f"{Path(kubectl).absolute().parent}:{os.environ['PATH']}" if "/" in kubectl else os.environ["PATH"]
+        run([*argv, f"--output={output}"], HOME=home, PATH=path)
+        manifests = tuple(one for one in yaml.safe_load_all(output.read_text()) if one)
+    return Rendered(f"skaffold {profile or 'run'}", manifests)

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 from multimood.evaluation.crisis.judged import Judged
 from multimood.evaluation.crisis.users import AT_RISK, LEVELS
 from multimood.evaluation.metrics import COVERAGE, RESAMPLES, SEED
+from multimood.safety.verdict import LEVELS as JUDGED
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -23,8 +24,9 @@ def figures(found: Sequence[Judged]) -> dict[str, Any]:
     """All figures of at least one user; None where a figure needs what is not there (a class, a flag).
 
     `recall`, `precision`: of ideation and above, the unit being the user. `any_post`: the same where a user counts as
-    found as soon as one post alone would be escalated. `curve`: the best precision at or above a recall, over all
-    thresholds: what another threshold would have given on these users, not what can be relied on.
+    found as soon as one post alone would be escalated. `confusion`: users by label and by the level they were judged.
+    `curve`: the best precision at or above a recall, over all thresholds: what another threshold would have given on
+    these users, not what can be relied on.
     """
     risk = np.array([one.risk for one in found])
     truth = risk >= AT_RISK
@@ -46,6 +48,10 @@ def figures(found: Sequence[Judged]) -> dict[str, Any]:
                 "flagged": _share(flagged[risk == level]),
                 "flagged_any_post": _share(gravest[risk == level]),
             }
+            for level, name in enumerate(LEVELS)
+        },
+        "confusion": {
+            name: {judged: sum(one.risk == level and one.level == judged for one in found) for judged in JUDGED}
             for level, name in enumerate(LEVELS)
         },
         "any_post": detection(truth, gravest),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from multimood.evaluation.crisis.users import User
-from multimood.safety.person import Person, PersonJudge
+from multimood.safety.person import Counts, Person, PersonJudge
 from multimood.safety.rules import RuleSet
 from multimood.safety.screener import Screener
 from multimood.safety.verdict import CRISIS, Level, rank
@@ -63,7 +63,7 @@ def hear(screener: Screener, rules: RuleSet, judge: PersonJudge | None, messages
     person, taken = Person(), []
     for message in messages:
         begun = time.perf_counter()
-        person.add(message, screener.screen(message), rules)
+        person.add(Counts.of(message, screener.screen(message), rules))
         if judge is not None:
             judge.judge(person)
         taken.append(1000 * (time.perf_counter() - begun))

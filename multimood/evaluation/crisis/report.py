@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from multimood.safety.verdict import LEVELS
+
 
 def show(found: Mapping[str, Any], console: Console) -> None:
     """Print a line per unit beside the majority, then per label, then what it cost."""
@@ -48,10 +50,11 @@ def _units(found: Mapping[str, Any]) -> Table:
 
 def _levels(found: Mapping[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("label", "n", "flagged", "by any post alone"):
+    for name in ("label", "n", "flagged", "by any post alone", *(f"judged {level}" for level in LEVELS)):
         table.add_column(name, justify="left" if name == "label" else "right")
     for name, level in found["per_level"].items():
-        table.add_row(name, str(level["n"]), _figure(level["flagged"]), _figure(level["flagged_any_post"]))
+        judged = (str(count) for count in found["confusion"][name].values())
+        table.add_row(name, str(level["n"]), _figure(level["flagged"]), _figure(level["flagged_any_post"]), *judged)
     return table
 
 

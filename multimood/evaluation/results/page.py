@@ -22,7 +22,10 @@ the most frequent label of the very rows that are scored."""
 _GOALS: Final = """\
 Published figures are of the corpora's test parts and of their authors' protocols; the part that was measured here is
 named. Compare a figure with its own majority first."""
-_TRIED: Final = "Each figure stands beside that of what was kept, on the same rows."
+_TRIED: Final = """\
+Each figure stands beside that of what was kept, on the same rows. They were measured once, when it was decided: the
+code of what was dropped is not kept, so no command repeats them. They say why something is not here, and no more; what
+is claimed of the system stands above, with its commands."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from multimood.errors import UnavailableError
 from multimood.evaluation.vera.personas import Persona
 from multimood.evaluation.vera.signs import SIGNS, Signs
-from multimood.generation import Ask, Generator
+from multimood.generation import Ask, Generator, Patience, patiently
 from multimood.generation.ask import ChatMessage
 
 
@@ -92,22 +93,31 @@ def _script(persona: Persona) -> list[str]:
 class LLMSeeker:
     """A chat model that is told who it is. Its words are no person's."""
 
-    def __init__(self, generator: Generator, *, seed: int = 0, within_s: float = 60.0) -> None:
+    def __init__(self, generator: Generator, *, seed: int = 0, within_s: float = 120.0) -> None:
         self.name = f"llm:{generator.name}"
         self._generator = generator
         self._seed = seed
         self._within_s = within_s
 
     async def say(self, persona: Persona, dialogue: Sequence[Turn]) -> str:
-        """See Seeker."""
+        """See Seeker.
+
+        Raises:
+            UnavailableError: it does not answer in time, or has nothing to say at the beginning.
+            ConfigurationError: the endpoint refuses the request.
+        """
         messages = [ChatMessage("system", _role(persona))]
         # The model plays the seeker: what the system said is what it is asked.
         messages += [ChatMessage("assistant" if turn.seeker else "user", turn.text) for turn in dialogue]
         if not dialogue:
             messages.append(ChatMessage("user", "(The chat begins. Write your first message.)"))
         ask = Ask(messages, max_tokens=200, temperature=0.7, seed=self._seed, within_s=self._within_s)
-        async with aclosing(self._generator.stream(ask)) as pieces:
-            return "".join([piece.text async for piece in pieces]).strip()
+        patience = Patience(first_s=self._within_s, whole_s=self._within_s)
+        async with aclosing(patiently(self._generator, ask, patience)) as pieces:
+            text = "".join([piece.text async for piece in pieces]).strip()
+        if not text and not dialogue:
+            raise UnavailableError(f"{self._generator.name} plays nobody: its first message is empty")
+        return text
 
 
 def _role(persona: Persona) -> str:

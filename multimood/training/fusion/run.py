@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from multimood.history import WIDTH
 from multimood.training.audio import run as audio
 from multimood.training.audio.voice import read_voice
-from multimood.training.encoders import Floats, Places, Report, embed_texts, open_graph
+from multimood.training.encoders import PLACES, Floats, Places, Report, embed_texts, open_graph
 from multimood.training.fusion import attention, evidence, modalities, teach
 from multimood.training.fusion.card import write_card
 from multimood.training.fusion.corpora import read_table
@@ -31,7 +31,6 @@ from multimood.training.text.utterances import read_utterances
 from multimood.training.video.face import read_face
 
 OUT: Final = Path("triton_models/fusion")
-PLACES: Final = Places(Path("triton_models"), Path(".tools/text_encoder/tokenizer.json"), Path(".tools/embeddings"))
 _DEGREES: Final = np.geomspace(0.5, 3.0, 61)
 
 
