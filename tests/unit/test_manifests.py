@@ -378,3 +378,10 @@ def test_the_command_says_what_it_needs(capsys: pytest.CaptureFixture[str], tmp_
             main(argv)
         assert ended.value.code == 2
         assert needed in capsys.readouterr().err
+
+
+def test_keda_finds_the_broker_from_its_own_namespace() -> None:
+    (settings,) = (
+        one["data"] for one in prod().of("ConfigMap").values() if "MULTIMOOD_KAFKA_BROKERS" in one.get("data", {})
+    )
+    assert settings["MULTIMOOD_KAFKA_BROKERS"] == "multimood-kafka-bootstrap.multimood.svc:9093"

@@ -5,21 +5,13 @@ import fcntl
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from tools.cluster import kubectl, node, places, sandbox
 from tools.cluster.deploy import SERVERS, SERVICES
 from tools.cluster.places import CHECKOUT, ClusterError, programs, work
-
-BEGAN = time.monotonic()
-
-
-def say(text: str) -> None:
-    """Tell a person how far it is, with the seconds since the start."""
-    print(f"[{time.monotonic() - BEGAN:5.0f} s] {text}", file=sys.stderr, flush=True)
-
+from tools.cluster.progress import say
 
 PARTS = ["kubernetes", "coredns", "calico"]
 IMAGES = ["pause", "coredns", *SERVICES, *SERVERS]
@@ -74,20 +66,19 @@ def enter(command: Sequence[str]) -> int:
 
 def main() -> int:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m tools.cluster", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.cluster", description=__doc__, usage="%(prog)s [--scaling] WHAT -- COMMAND..."
+    )
     parser.add_argument(
         "what",
         choices=("run", "enter", "inside"),
         help="run: start one; enter: look into the one that runs; inside: used by run",
     )
     parser.add_argument("--scaling", action="store_true", help="run: build KEDA, too")
-    parser.add_argument(
-        "command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="finds the cluster by KUBECONFIG"
-    )
-    given = parser.parse_args()
-    command = given.command[1:] if given.command[:1] == ["--"] else given.command
+    at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    given, command = parser.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
     if not command:
-        parser.error("give a command, for instance -- kubectl get pods -A")
+        parser.error("give a command after `--`, for instance: run -- kubectl get pods -A")
     try:
         if given.what == "run":
             return run(command, scaling=given.scaling)

@@ -5,13 +5,13 @@ set -euo pipefail
 NAME=${1:?the name of the image}
 SCRATCH=$(mktemp -d)
 trap 'rm -rf "$SCRATCH"' EXIT
-MIRROR=$(apt-get indextargets --format '$(SITE)' 'Release: bookworm' | head -n 1)
+MIRROR=$(apt-get indextargets --format '$(SITE)' 'Release: bookworm' 'Component: main' | sed -n 1p)
 
 mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,ca-certificates \
   --aptopt='Acquire::Languages "none"' \
   --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
   --customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/var/log/*.log "$1"/var/log/apt' \
-  bookworm "$SCRATCH/base.tar" "$MIRROR"
+  bookworm "$SCRATCH/base.tar" ${MIRROR:+"$MIRROR"}
 container=$(buildah from scratch)
 trap 'rm -rf "$SCRATCH"; buildah rm "$container" > /dev/null' EXIT
 buildah add --quiet "$container" "$SCRATCH/base.tar" / > /dev/null

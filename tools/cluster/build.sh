@@ -6,6 +6,7 @@
 # cache beside it is removed when everything is there). Cold: about 40 minutes of one core. By Go 1.26, which
 # comes from PyPI where the machine has none.
 set -euo pipefail
+export LC_ALL=C # the order of files counts below
 cd "$(dirname "$0")"
 HERE=$PWD
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/multimood

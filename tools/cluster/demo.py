@@ -2,22 +2,17 @@
 
 import subprocess
 import sys
-import time
 
 from tools.cluster import kubectl
 from tools.cluster.deploy import NAMESPACE, Deployed, deploy
 from tools.cluster.places import CHECKOUT, ClusterError
+from tools.cluster.progress import say
 
 UTTERANCE = "I have not slept for days, and nobody at work seems to notice."
 
 
 def main() -> int:
     """Deploy, talk, tell."""
-    began = time.monotonic()
-
-    def say(text: str) -> None:
-        print(f"[{time.monotonic() - began:5.0f} s] {text}", flush=True)
-
     try:
         there = deploy(say)
         say("every pod is Ready:")
