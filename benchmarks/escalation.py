@@ -1,16 +1,16 @@
 """How soon a human can hear of a crisis: `python -m benchmarks.escalation [--quick] [--json FILE]`.
 
-The whole system runs, and its Triton (which serves the encoders, fusion and the language model) is frozen by SIGSTOP.
-First people in a crisis write one after another and nobody else. Then the load that the way from the gateway to the
-screening can take at most is found, by as many callers at once as fill it; half of it goes through the gateway while
-people in a crisis write. From sending to the escalation, as the sentinel raised it and as the caller had it.
+The whole system runs, and nothing comes back from its Triton, which serves the encoders, fusion and the language model:
+connections open and hang, as to a frozen one (which the supervisor would restart after half a minute). First people in
+a crisis write one after another and nobody else. Then the load that the way from the gateway to the screening can take
+at most is found, by as many callers at once as fill it; half of it goes through the gateway while people in a crisis
+write. From sending to the escalation, as the sentinel raised it and as the caller had it.
 """
 
 import asyncio
 import itertools
 import multiprocessing as mp
 import secrets
-import signal
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import harness
+from benchmarks.chaos.proxy import Proxies
+from benchmarks.chaos.run import behind
 from multimood import topics
 from multimood.client import Client, TurnInput
 from multimood.clock import now_us
@@ -29,6 +31,9 @@ from multimood.local.stack import Stack
 
 CRISIS: Final = "I can't go on. Tonight I am going to kill myself."
 SAID: Final = "I lost my job on Friday, and I still have not told anybody at home."
+TRITON: Final = "triton.grpc"
+WARM_UP: Final = 5
+"""Crises for connections, and partitions that are taken over."""
 CALLERS: Final = 32
 """At once, when the most that goes through is sought."""
 PAUSE_S: Final = 0.1
@@ -173,28 +178,24 @@ class Measured:
 
 
 def measure(count: int, seconds: float, console: Console) -> Measured:
-    """Start a system, freeze its Triton, measure, stop it."""
+    """Start a system, cut its Triton off, measure, stop it."""
     with (
         harness.folder() as place,
         console.status("starting the system") as status,
-        Stack(place / "system", env=ENV) as system,
+        Proxies({TRITON: lambda: behind(place / "system", TRITON)}) as proxies,
+        Stack(place / "system", env=ENV, via=proxies.ports) as system,
     ):
-        asyncio.run(crises(system, 5))  # connections, and partitions that are taken over
-        triton = system.kill("triton", signal.SIGSTOP)
-        try:
-            status.update("crises, and nothing else")
-            alone = asyncio.run(crises(system, count))
-            status.update("the most that goes through")
-            most = capacity(system, seconds)
-            status.update(f"crises, at half of {most:.0f} utterances a second")
-            lasts_s = count * (PAUSE_S + 0.05) + 5
-            load = Load(system, lasts_s, most * HALF)
-            time.sleep(3)
-            loaded = asyncio.run(crises(system, count))
-            accepted, took_s = load.accepted()
-        finally:
-            if triton.identity is not None:
-                triton.identity.send(signal.SIGCONT)
+        asyncio.run(crises(system, WARM_UP))
+        proxies.begin(TRITON, "black_hole")
+        status.update("crises, and nothing else")
+        alone = asyncio.run(crises(system, count))
+        status.update("the most that goes through")
+        most = capacity(system, seconds)
+        status.update(f"crises, at half of {most:.0f} utterances a second")
+        load = Load(system, count * (PAUSE_S + 0.05) + 5, most * HALF)
+        time.sleep(3)
+        loaded = asyncio.run(crises(system, count))
+        accepted, took_s = load.accepted()
     return Measured(alone, round(most, 1), round(accepted / took_s, 1), loaded)
 
 
@@ -203,7 +204,7 @@ def main() -> None:
     options = harness.arguments(__doc__ or "").parse_args()
     console = harness.console()
     measured = measure(20 if options.quick else 300, 3.0 if options.quick else 20.0, console)
-    shown = Table("crises, Triton frozen", "n", "raised by the sentinel", "at the caller", "longest")
+    shown = Table("crises, Triton hangs", "n", "raised by the sentinel", "at the caller", "longest")
     rows = {"alone": measured.alone, f"beside {measured.load_per_s:.0f} utterances a second": measured.loaded}
     for name, delay in rows.items():
         spreads = (f"{one.p50:.0f} / {one.p99:.0f}" for one in (delay.raised, delay.told))

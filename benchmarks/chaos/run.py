@@ -48,14 +48,14 @@ def run(orders: Orders, folder: Path, say: Callable[[str], None] = print) -> dic
     clips = Clips.made_in(folder / "clips")
     data = folder / "data"
     with (
-        Proxies({link: lambda link=link: _behind(data, link) for link in LINKS}) as proxies,  # type: ignore[misc]
+        Proxies({link: lambda link=link: behind(data, link) for link in LINKS}) as proxies,  # type: ignore[misc]
         Stack(data, env=ENV, via=proxies.ports) as system,
     ):
         say(f"seed {orders.seed}: {orders.kills} kills, {orders.rate_per_s:g} utterances a second")
         return asyncio.run(_Run(orders, system, proxies, clips, say).report())
 
 
-def _behind(data: Path, link: str) -> int:
+def behind(data: Path, link: str) -> int:
     """The port that a proxy leads to; the supervisor chose it."""
     state = SystemState.read(DataFolder(data.absolute()))
     if state is None:
