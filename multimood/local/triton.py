@@ -22,8 +22,8 @@ MISSES: Final = 2
 """Canaries in a row that a model may leave unanswered; a loaded machine can be slow, a dead process answers at once."""
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where the server puts its tensors
 _REGION_BYTES: Final = 64 << 20
-"""Of a model's shared memory, which takes what is written to and no more. Large enough never to grow: processes of
-models have died of a region that grew under them."""
+"""Of a model's shared memory, which takes what is written to and no more. Large enough not to have
+to grow: with 1 MB the process of a model once wrote beyond its region, and the server died with it."""
 
 
 @dataclass(slots=True)
