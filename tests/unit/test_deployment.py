@@ -19,6 +19,7 @@ import yaml
 from pydantic_settings import BaseSettings
 from typer.testing import CliRunner
 
+from benchmarks.capacity import measured, turn
 from multimood import __version__
 from multimood.bus import WorkerSettings
 from multimood.cli import app
@@ -28,6 +29,7 @@ from services.audio_encoder.settings import AudioEncoderSettings
 from services.gateway.settings import GatewaySettings
 from services.video_encoder.settings import VideoEncoderSettings
 from tools.manifests.labels import pods
+from tools.manifests.policy import CRISIS
 from tools.manifests.render import Rendered, kustomize
 
 pytestmark = pytest.mark.unit
@@ -83,7 +85,7 @@ def variables() -> set[str]:
 
 def test_the_base_has_every_service_and_nothing_else() -> None:
     assert sorted(read(BASE / "kustomization.yaml")["resources"]) == sorted(
-        [*map(dashed, NAMES), "topics", "retention"]
+        [*map(dashed, NAMES), "topics", "retention", "crisis.yaml"]
     )
 
 
@@ -251,6 +253,20 @@ def test_all_decodings_at_once_fit_into_the_memory(name: str, concurrency: int) 
     (container,) = of_kind("base", "Deployment")[f"multimood-{name}"]["spec"]["template"]["spec"]["containers"]
     assert container["resources"]["limits"]["memory"] == "2Gi"
     assert 200 + 300 * concurrency <= 2048
+
+
+def test_a_service_requests_the_processor_that_its_work_takes() -> None:
+    talking, every_s, pods_each, busy = 3_000, 30.0, 2, 0.5  # as said in docs/operations.md
+    needed = turn(measured(), audio=0.3, video=0.1).services
+    for name, deployment in deployments("base").items():
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        requested = int(container["resources"]["requests"]["cpu"].removesuffix("m"))
+        works = 1000 * needed[dashed(name)] * talking / every_s / busy / pods_each
+        assert requested >= round(works), name
+        if name in CRISIS:
+            assert requested >= 3 * works, name
+        else:
+            assert requested <= max(50, 1.1 * works), name
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
