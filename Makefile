@@ -70,7 +70,7 @@ cluster: setup ## build a one-node Kubernetes, run the system on it from k8s/ove
 	@$(PY) -m tools.cluster run -- $(abspath $(PY)) -m tools.cluster.demo
 
 test-cluster: setup ## the tests on that cluster: replies, policies, pods that go, updates, scaling
-	@$(PY) -m tools.cluster run --scaling -- $(abspath $(PY)) -m pytest -v -rs --durations=10 tests/cluster
+	@$(PY) -m tools.cluster run --addons -- $(abspath $(PY)) -m pytest -v -rs --durations=10 tests/cluster
 
 fuzz: setup ## hostile events and media: EVENTS=n MEDIA=n REPORT=file.json
 	@$(PY) -m tests.fuzz.run --events $(or $(EVENTS),10000) --media $(or $(MEDIA),200) $(if $(REPORT),--report $(REPORT))

@@ -15,13 +15,13 @@ from tools.cluster.progress import say
 
 PARTS = ["kubernetes", "coredns", "calico"]
 IMAGES = ["pause", "coredns", *SERVICES, *SERVERS]
-SCALING = (["keda"], ["keda-operator", "keda-adapter"])
+ADDONS = (["keda", "metrics-server", "crds"], ["keda-operator", "keda-adapter", "metrics-server"])
 
 
-def run(command: Sequence[str], *, scaling: bool = False) -> int:
+def run(command: Sequence[str], *, addons: bool = False) -> int:
     """Build what is missing, then run this program again inside new namespaces."""
     places.install()
-    parts, images = SCALING if scaling else ([], [])
+    parts, images = ADDONS if addons else ([], [])
     for script, names in (("build.sh", PARTS + parts), ("images.sh", IMAGES + images)):
         say(f"tools/cluster/{script}: building what is missing (at the first time this takes long)")
         done = subprocess.run([CHECKOUT / "tools/cluster" / script, *names], stdout=subprocess.DEVNULL, check=False)
@@ -67,21 +67,23 @@ def enter(command: Sequence[str]) -> int:
 def main() -> int:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.cluster", description=__doc__, usage="%(prog)s [--scaling] WHAT -- COMMAND..."
+        prog="python -m tools.cluster", description=__doc__, usage="%(prog)s [--addons] WHAT -- COMMAND..."
     )
     parser.add_argument(
         "what",
         choices=("run", "enter", "inside"),
         help="run: start one; enter: look into the one that runs; inside: used by run",
     )
-    parser.add_argument("--scaling", action="store_true", help="run: build KEDA, too")
+    parser.add_argument(
+        "--addons", action="store_true", help="run: build KEDA, metrics-server and the definitions of custom kinds, too"
+    )
     at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     given, command = parser.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
     if not command:
         parser.error("give a command after `--`, for instance: run -- kubectl get pods -A")
     try:
         if given.what == "run":
-            return run(command, scaling=given.scaling)
+            return run(command, addons=given.addons)
         return {"inside": inside, "enter": enter}[given.what](command)
     except ClusterError as error:
         print(f"tools.cluster: {error}", file=sys.stderr)
