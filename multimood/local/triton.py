@@ -66,7 +66,7 @@ class TritonServer:
             "OMP_NUM_THREADS": "1",
             "CUDA_VISIBLE_DEVICES": "",
         }
-        self.child = Child(argv, log=self.log, env=env, cwd=self._backends)
+        self.child = Child(argv, log=self.log, env=env, cwd=self._backends, gives_way=True)
 
     def ready(self) -> bool:
         """Ask whether the server takes requests, every model of the repository is loaded, and its metrics are there.
