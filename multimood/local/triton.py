@@ -66,7 +66,8 @@ class TritonServer:
             "OMP_NUM_THREADS": "1",
             "CUDA_VISIBLE_DEVICES": "",
         }
-        self.child = Child(argv, log=self.log, env=env, cwd=self._backends, gives_way=True)
+        # It does not give way: its processes watch each other by the clock, and one that is late is taken for dead.
+        self.child = Child(argv, log=self.log, env=env, cwd=self._backends)
 
     def ready(self) -> bool:
         """Ask whether the server takes requests, every model of the repository is loaded, and its metrics are there.
