@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
+from multimood.cli.bars import counting
 from multimood.cli.explained import explained
 from multimood.cli.written import place
 from multimood.evaluation.corpora import corpora
@@ -100,8 +101,7 @@ class Bars:
 @contextmanager
 def bars() -> Iterator[Bars]:
     """Bars on stderr."""
-    columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with counting(wide=24) as progress:
         yield Bars(progress)
 
 

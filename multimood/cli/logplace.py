@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from multimood.cli.bars import counting
 from multimood.errors import MultimoodError, UnavailableError
 from multimood.local.endpoints import Endpoints
 from multimood.settings import PrivacySettings, StoreSettings
@@ -147,8 +146,7 @@ def days_of(first: datetime | None, last: datetime | None) -> tuple[date, date] 
 @contextmanager
 def at_work(what: str) -> Iterator["Advance"]:
     """A bar on the error stream while the block runs, where somebody looks at it."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with counting(transient=True) as bar:
         task = bar.add_task(what, total=None)
 
         def advance(done: int, of: int) -> None:

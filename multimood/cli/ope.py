@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
+from multimood.cli.bars import counting
 from multimood.cli.explained import explained
 from multimood.cli.logplace import DATA, open_log
 from multimood.cli.lookahead import LOOKAHEAD, TritonOption, looked_ahead
@@ -124,7 +125,7 @@ def ope(  # noqa: PLR0917 - typer makes options of them
             {"horizon": horizon, "discount": gamma, "clip": clip, "seed": seed},
         )
         names = list(dict.fromkeys(slices or ()))
-        with _bars() as progress:
+        with counting(wide=10) as progress:
             oracle = None if truth is None else _oracle(truth)
             with open_log(path, data) as log:
                 ahead = _looked_ahead(log, triton, data, progress) if reward == LOOKAHEAD else None
@@ -261,8 +262,3 @@ def _refused(answers: "Sequence[Part]") -> bool:
     from multimood.ope import Refusal  # noqa: PLC0415 - see REMEDY
 
     return any(part.slice == "all" and isinstance(part.answer, Refusal) for part in answers)
-
-
-def _bars() -> Progress:
-    columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True))

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
+from multimood.cli.bars import counting
 from multimood.cli.explained import explained
 from multimood.cli.ope import REMEDY
 from multimood.cli.talk import Door
@@ -74,7 +74,7 @@ def simulate(  # noqa: PLR0917 - typer makes options of them
 
     Prints one line of JSON at the end. Exit code 1 when a conversation failed.
     """
-    with explained(REMEDY), _bars() as progress:
+    with explained(REMEDY), counting() as progress:
         if log is not None:
             summary = _write(log, Size(conversations, turns, seed), truth, progress)
         else:
@@ -164,8 +164,3 @@ def _known(turn: "Turn", name: str) -> Iterator[dict[str, Any]]:
 
 def _save(path: Path, lines: Sequence[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-
-
-def _bars() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True))

@@ -48,14 +48,13 @@ def conversations_of(source: Source, subject: Subject, advance: Advance | None =
     """The pseudonyms of a person's conversations in the log, and the number of their rows."""
     found: set[str] = set()
     count = 0
-    names = [one.name for one in source.objects() if not is_feedback(one.name)]
-    for number, name in enumerate(names, 1):
+    for name in _everything(source, advance):
+        if is_feedback(name):
+            continue
         for row in _whose(source, name):
             if row["tenant"] == subject.tenant and row.get("subject") == subject.pseudonym:
                 found.add(row["conversation_id"])
                 count += 1
-        if advance is not None:
-            advance(number, len(names))
     return found, count
 
 
@@ -67,22 +66,36 @@ def erase_rows(
     Everything of a conversation goes, since each of its rows may quote any of its turns. Raises UnavailableError.
     """
     removed = Removed()
-    names = sorted((one.name for one in place.objects()), key=lambda name: (not is_feedback(name), name))
-    for number, name in enumerate(names, 1):
+    for name in _everything(place, advance):
         try:
             gone = _rewrite(place, name, subject, conversations)
         except DamagedObjectError:
             removed.damaged.append(name)
-            gone = 0
+            continue
         if gone:
             removed.objects.add(name)
             if is_feedback(name):
                 removed.feedback += gone
             else:
                 removed.rows += gone
-        if advance is not None:
-            advance(number, len(names))
     return removed
+
+
+def _everything(source: Source, advance: Advance | None) -> Iterator[str]:
+    """Names of all objects, feedback first; again those that are new, until none is.
+
+    A compaction may put rows that were not looked at yet into another object, and take the first one away.
+    """
+    seen: set[str] = set()
+    while names := sorted(
+        {one.name for one in source.objects()} - seen, key=lambda name: (not is_feedback(name), name)
+    ):
+        total = len(seen) + len(names)
+        for name in names:
+            yield name
+            seen.add(name)
+            if advance is not None:
+                advance(len(seen), total)
 
 
 def _rewrite(place: VersionedPlace, name: str, subject: Subject, conversations: Collection[str]) -> int:
@@ -94,7 +107,7 @@ def _rewrite(place: VersionedPlace, name: str, subject: Subject, conversations: 
     for _ in range(ATTEMPTS):
         try:
             data, tag = place.read_version(name)
-        except NotFoundError:  # compacted at this moment; what was made of it is looked at by the next erasure
+        except NotFoundError:  # compacted at this moment; what was made of it comes later
             return 0
         kept, gone = without_rows(data, _WHOSE, is_theirs)
         if not gone:

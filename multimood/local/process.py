@@ -8,13 +8,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from multimood.errors import ConfigurationError
 
 _START_TIME = 19  # index of `starttime` among the fields after the command name in /proc/<pid>/stat
 _STATE = 0
 _LARGE_LOG = 32 << 20
+NICE: Final = 10
+"""Of a child that gives way. The kernel counts a tenth of the weight of one that does not."""
+GROUP_TRIES: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,19 @@ class Child:
     """A process in a session of its own, killed by the kernel if the thread that started it dies.
 
     Start it from a long-lived thread (the main one): the kernel's promise is bound to that thread.
+
+    One that `gives_way` gets a tenth of the processor where one that does not wants it too, and all that is left over.
     """
 
-    def __init__(self, argv: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path | None = None) -> None:
+    def __init__(
+        self, argv: Sequence[str], *, log: Path, env: Mapping[str, str], cwd: Path | None = None,
+        gives_way: bool = False,
+    ) -> None:  # fmt: skip
         _make_room(log)
         with log.open("ab") as out:
-            self._process = _spawn(argv, out, env, cwd)
+            self._process = _spawn(["nice", "-n", str(NICE), *argv] if gives_way else argv, out, env, cwd)
+        if gives_way:
+            _group_gives_way(self._process.pid)
         identity = Identity.of(self._process.pid)
         # Unreaped, so at worst a zombie: then the number is ours alone and any start time will never match.
         self.identity = identity or Identity(self._process.pid, -1)
@@ -119,9 +129,11 @@ class Child:
 
 
 def _spawn(argv: Sequence[str], out: IO[bytes], env: Mapping[str, str], cwd: Path | None) -> "subprocess.Popen[bytes]":
-    # setpriv becomes the program (same pid). A preexec_fn would do the same between fork and exec, where Python code
-    # may deadlock once other threads exist.
-    command = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
+    # setpriv becomes the shell, which becomes the program (same pid). A preexec_fn would do the same between fork and
+    # exec, where Python code may deadlock once other threads exist. If the parent was killed before the kernel had made
+    # its promise, the child has another one by now, and ends.
+    ours = '[ "$PPID" = "$0" ] && exec "$@"'
+    command = ["setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", ours, str(os.getpid()), *argv]
     try:
         return subprocess.Popen(  # noqa: S603 - the argv is ours
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=dict(env), cwd=cwd,
@@ -129,6 +141,19 @@ def _spawn(argv: Sequence[str], out: IO[bytes], env: Mapping[str, str], cwd: Pat
         )  # fmt: skip
     except FileNotFoundError as missing:
         raise ConfigurationError("setpriv is not on the PATH: install util-linux") from missing
+
+
+def _group_gives_way(session: int) -> None:
+    """Where the kernel shares the processor among sessions (autogroup), a niceness counts only inside of its own."""
+    for _ in range(GROUP_TRIES):
+        try:
+            Path(f"/proc/{session}/autogroup").write_text(str(NICE))
+        except BlockingIOError:  # one in a tenth of a second may be changed, by whoever is not root
+            time.sleep(0.1)
+        except OSError:
+            return  # there are no such groups, or the child has ended
+        else:
+            return
 
 
 def _make_room(log: Path) -> None:

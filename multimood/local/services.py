@@ -22,6 +22,8 @@ class Service:
     name: str
     needs: tuple[str, ...] = ("topics",)
     """Parts that must be ready before it is started; it finds everything else by itself, whenever it comes."""
+    gives_way: bool = True
+    """To those that a crisis goes through on its way to a human, where there is not processor enough for all."""
 
     @property
     def module(self) -> str:
@@ -35,8 +37,8 @@ class Service:
 
 
 SERVICES: Final = (
-    Service("gateway", needs=("topics", "store")),
-    Service("sentinel"),
+    Service("gateway", needs=("topics", "store"), gives_way=False),
+    Service("sentinel", gives_way=False),
     Service("text_encoder"),
     Service("audio_encoder"),
     Service("video_encoder"),
@@ -85,7 +87,7 @@ class ServiceProcess:
     def start(self) -> None:
         """Start it."""
         argv = [sys.executable, "-m", self.service.module]
-        self.child = Child(argv, log=self.log, env=self.env, cwd=checkout())
+        self.child = Child(argv, log=self.log, env=self.env, cwd=checkout(), gives_way=self.service.gives_way)
 
     def ready(self) -> bool:
         """Ask whether it may be given work."""

@@ -66,6 +66,7 @@ class TritonServer:
             "OMP_NUM_THREADS": "1",
             "CUDA_VISIBLE_DEVICES": "",
         }
+        # It does not give way: its processes watch each other by the clock, and one that is late is taken for dead.
         self.child = Child(argv, log=self.log, env=env, cwd=self._backends)
 
     def ready(self) -> bool:

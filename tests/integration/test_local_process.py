@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from multimood.local.process import Child, Identity, tail
+from multimood.local.process import NICE, Child, Identity, tail
 
 pytestmark = pytest.mark.integration
 
@@ -112,6 +112,15 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path: Path, log: Path) ->
     parent.wait()
     parent.stdout.close()
     assert eventually(lambda: not child.alive())
+
+
+def test_a_child_gives_way_with_all_that_it_starts(log: Path) -> None:
+    group = Path("/proc/self/autogroup")
+    show = f"sleep 0.5; nice; cut -d' ' -f3 {group}" if group.exists() else "sleep 0.5; nice; echo {nice}"
+    for gives_way, nice in ((True, NICE), (False, 0)):
+        child = Child(["sh", "-c", show.format(nice=nice)], log=log, env=dict(os.environ), gives_way=gives_way)
+        assert eventually(lambda: child.exit_code() is not None)  # noqa: B023 - asked at once
+        assert tail(log, 2).split() == [str(min(19, os.nice(0) + nice)), str(nice)]
 
 
 def test_a_large_log_is_put_aside_once(log: Path) -> None:

@@ -189,7 +189,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(traffic(), STEPS)
 def test_each_row_is_there_once_whatever_is_killed(log: dict[Topic, list[Any]], steps: list[Step]) -> None:
     async def play() -> World:

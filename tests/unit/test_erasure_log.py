@@ -48,6 +48,8 @@ class Place(MemorySource):
     meanwhile: list[Callable[[], None]] = field(default_factory=list)
 
     def read_version(self, name: str) -> tuple[bytes, str]:
+        if name not in self.kept:
+            raise NotFoundError(name)
         data = self.kept[name]
         if self.meanwhile:
             self.meanwhile.pop(0)()
@@ -115,6 +117,20 @@ def test_a_row_that_is_added_meanwhile_is_not_lost() -> None:
     assert {one["utterance_id"] for one in rows(log) if one["tenant"] == "acme"} == {
         PSEUDONYMS.utterance("acme", name) for name in ("u2", "u3", "u8")
     }
+
+
+def test_rows_that_a_compaction_moves_meanwhile_are_found_where_they_went() -> None:
+    log = place()
+    small, large = f"{DAY}/reply-1-0.parquet", f"{DAY}/rows-zz.parquet"
+    log.kept[small] = encode([row("u5", "jane", "c5")], SCHEMA)
+
+    def somebody_compacts() -> None:
+        log.kept[large] = log.kept.pop(small)
+
+    log.meanwhile = [lambda: None, somebody_compacts]
+    removed = erase_rows(log, JANE, ())
+    assert large in removed.objects
+    assert not any(one["subject"] == JANE.pseudonym for one in rows(log))
 
 
 def test_a_damaged_object_is_told_and_keeps_no_other_from_being_rewritten() -> None:

@@ -10,7 +10,7 @@ from multimood.graphs.adapter import Adapter, read_adapter
 from multimood.graphs.weights import WeightsError
 from multimood.taxonomy import CORPUS_EMOTIONS, EMOTIONS
 from multimood.training.audio.adapter import find_axes
-from multimood.training.audio.learn import Sounds, Unseen, arousal_scores, learn
+from multimood.training.audio.learn import Learned, Sounds, Unseen, arousal_scores, learn
 from multimood.training.audio.voice import Recipe, read_voice, write_voice
 from multimood.training.figures import figures
 from multimood.training.fusion import emotion
@@ -54,6 +54,12 @@ def trials(folder: Path) -> Trials:
     return Trials(Run(folder, {}))
 
 
+@pytest.fixture(scope="module")
+def learned(sounds: Sounds, tmp_path_factory: pytest.TempPathFactory) -> Learned:
+    """Seconds of work, and nothing that a test changes."""
+    return learn(sounds, 0, trials(tmp_path_factory.mktemp("run")))
+
+
 def test_axes_are_orthogonal_in_order_of_spread_and_the_rest_is_zero() -> None:
     chance = np.random.default_rng(1)
     x = (chance.standard_normal((50, 6)) @ chance.standard_normal((6, 6))).astype(np.float32)
@@ -83,8 +89,7 @@ def test_softmax_regression_learns_and_leaves_unknown_labels_alone() -> None:
     assert not partial.outer[:, 2].any()
 
 
-def test_voices_of_unknown_speakers_are_understood_and_depression_never_heard(sounds: Sounds, tmp_path: Path) -> None:
-    learned = learn(sounds, 0, trials(tmp_path))
+def test_voices_of_unknown_speakers_are_understood_and_depression_never_heard(sounds: Sounds, learned: Learned) -> None:
     held = sounds.pool.held
     said = learned.voice.logits(learned.adapter(sounds.raw[0]))
     assert (said[held].argmax(axis=1) == sounds.pool.task.labels[held]).mean() > 0.8
@@ -125,8 +130,7 @@ def test_a_run_that_was_broken_off_tries_only_what_it_has_not(tmp_path: Path) ->
     assert len((tmp_path / "progress.jsonl").read_text().splitlines()) == 3
 
 
-def test_the_file_gives_back_what_was_learned(sounds: Sounds, tmp_path: Path) -> None:
-    learned = learn(sounds, 0, trials(tmp_path / "run"))
+def test_the_file_gives_back_what_was_learned(sounds: Sounds, learned: Learned, tmp_path: Path) -> None:
     path = tmp_path / "voice.npz"
     write_voice(path, learned.adapter, learned.voice)
     voice, adapter = read_voice(path), read_adapter(path)
@@ -140,7 +144,7 @@ def test_the_file_gives_back_what_was_learned(sounds: Sounds, tmp_path: Path) ->
     assert np.array_equal(voice.logits(far), voice.logits(far * 2)), "beyond what was heard in training"
 
 
-def test_what_is_no_voice_is_refused(sounds: Sounds, tmp_path: Path) -> None:
+def test_what_is_no_voice_is_refused(learned: Learned, tmp_path: Path) -> None:
     other = tmp_path / "other.npz"
     other.write_bytes(b"no archive")
     with pytest.raises(ConfigurationError, match="multimood train audio"):
@@ -149,7 +153,6 @@ def test_what_is_no_voice_is_refused(sounds: Sounds, tmp_path: Path) -> None:
         read_adapter(other)
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_voice(tmp_path / "none.npz")
-    learned = learn(sounds, 0, trials(tmp_path / "run"))
     write_voice(other, learned.adapter, learned.voice)
     with np.load(other) as arrays:
         kept = dict(arrays)
