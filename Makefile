@@ -1,6 +1,6 @@
 # Everything a person does with this project. `make` lists it; nothing but git and make has to be installed first.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-training quick lint types chaos manifests cluster test-cluster fuzz backlog results protos lock train-env research-env test-research bench-env bench clean
+.PHONY: help setup demo test asked test-training quick lint types chaos manifests cluster test-cluster fuzz backlog results protos lock train-env research-env test-research bench-env bench clean
 SHELL := /bin/bash
 QUICK ?= --quick
 PY := .venv/bin/python
@@ -17,7 +17,7 @@ setup: ## fetch and build what everything else needs (no-op when nothing changed
 demo: setup ## start the whole system, hold one conversation with it, show what each part saw
 	@.venv/bin/multimood demo
 
-test: setup lint types ## everything: lint, types, import rules, contracts, all tests against the real servers
+test: asked lint types ## everything: lint, types, import rules, contracts, all tests against the real servers
 	@echo "==> unit and property tests"
 	@$(PY) -m pytest -n 2 --dist worksteal tests/unit tests/property
 	@echo "==> integration tests: real broker, store, Triton"
@@ -28,6 +28,13 @@ test: setup lint types ## everything: lint, types, import rules, contracts, all 
 	@$(PY) -m pytest -v -rs --durations=5 tests/chaos
 	@echo "==> evals: model quality on labelled data"
 	@$(PY) -m pytest -v -rs tests/evals
+	@echo "==> manifests: rendered, against schemas, rules and code"
+	@$(MAKE) --no-print-directory manifests
+	@echo "==> the system on a Kubernetes, from these manifests"
+	@$(PY) -m tools.cluster.stage
+
+asked: setup
+	@$(PY) -m tools.cluster.stage ask
 
 quick: setup ## unit and property tests, under a minute
 	@$(PY) -m pytest -n 2 --dist worksteal tests/unit tests/property

@@ -7,7 +7,7 @@ import pytest
 from tools.cluster import addons, kubectl
 from tools.cluster.deploy import NAMESPACE, SERVERS, SERVICES, Deployed, pods
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(600)]
 
 
 def used() -> dict[str, tuple[str, str]]:

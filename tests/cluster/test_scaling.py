@@ -15,7 +15,7 @@ from tools.cluster import addons, kubectl
 from tools.cluster.deploy import NAMESPACE, Deployed
 from tools.cluster.places import CHECKOUT
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(1800)]
 
 SERVICE = "multimood-responder"
 GATEWAY = "multimood-gateway"

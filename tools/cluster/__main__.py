@@ -15,14 +15,13 @@ from tools.cluster.progress import say
 
 PARTS = ["kubernetes", "coredns", "calico"]
 IMAGES = ["pause", "coredns", *SERVICES, *SERVERS]
-ADDONS = (["keda", "metrics-server", "crds"], ["keda-operator", "keda-adapter", "metrics-server"])
+ADDONS = {"parts": ("keda", "metrics-server", "crds"), "images": ("keda-operator", "keda-adapter", "metrics-server")}
 
 
-def run(command: Sequence[str], *, addons: bool = False) -> int:
-    """Build what is missing, then run this program again inside new namespaces."""
+def run(command: Sequence[str], *, parts: Sequence[str] = (), images: Sequence[str] = ()) -> int:
+    """Build what is missing, with these parts and images besides, then run this program again inside new namespaces."""
     places.install()
-    parts, images = ADDONS if addons else ([], [])
-    for script, names in (("build.sh", PARTS + parts), ("images.sh", IMAGES + images)):
+    for script, names in (("build.sh", [*PARTS, *parts]), ("images.sh", [*IMAGES, *images])):
         say(f"tools/cluster/{script}: building what is missing (at the first time this takes long)")
         done = subprocess.run([CHECKOUT / "tools/cluster" / script, *names], stdout=subprocess.DEVNULL, check=False)
         if done.returncode:
@@ -83,7 +82,7 @@ def main() -> int:
         parser.error("give a command after `--`, for instance: run -- kubectl get pods -A")
     try:
         if given.what == "run":
-            return run(command, addons=given.addons)
+            return run(command, **(ADDONS if given.addons else {}))
         return {"inside": inside, "enter": enter}[given.what](command)
     except ClusterError as error:
         print(f"tools.cluster: {error}", file=sys.stderr)

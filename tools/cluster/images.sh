@@ -2,7 +2,7 @@
 # Builds with buildah the images of the overlay k8s/overlays/ci: localhost/multimood/NAME:ci for the nine services, the
 # servers they need, and the programs of tools/cluster/build.sh that run as pods.
 #   tools/cluster/images.sh [NAME...]      all of them, or some
-# What did not change since the last time takes seconds.
+# What did not change since the last time takes seconds. JOBS= says how many are built at once.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 BIN=$(tools/cluster/build.sh --where)
@@ -34,20 +34,25 @@ alone() { # NAME PROGRAM USER ARGUMENTS(JSON)...: an image of one static program
 
 buildah inspect --type image "$BASE" > /dev/null 2>&1 || tools/cluster/base-image.sh "$BASE" > /dev/null
 [ $# -gt 0 ] || set -- "${SERVICES[@]}" "${SERVERS[@]}" "${ADDONS[@]}"
-for name in "$@"; do
-  begin=$SECONDS
-  case $name in
-    kafka) build kafka k8s/overlays/ci/images/kafka/Containerfile --build-context kafka="$(realpath .tools/kafka)" ;;
-    store) build store k8s/overlays/ci/images/store/Containerfile ;;
-    triton)
-      build tritonserver k8s/overlays/ci/images/tritonserver/Containerfile
-      BASE=localhost/multimood/tritonserver:ci build triton triton_models/Containerfile
-      ;;
-    pause) alone pause "$(command -v catatonit)" ', "-P"' ;;
-    coredns | metrics-server | keda-operator | keda-adapter) alone "$name" "$BIN/$name" ;;
-    *) [[ " ${SERVICES[*]} " == *" $name "* ]] || { echo "no image '$name'; there are ${SERVICES[*]} ${SERVERS[*]} ${ADDONS[*]}" >&2; exit 1; }
-      build "$name" Containerfile --build-arg SERVICE="${name//-/_}" ;;
-  esac
-  printf '[%4d s] image %-15s %3d s, %s\n' "$SECONDS" "$name" $((SECONDS - begin)) \
-    "$(buildah images --format '{{.Size}}' "localhost/multimood/$name:ci")" >&2
-done
+if [ $# -gt 1 ]; then
+  # What the services have in common first, or each of those that are built at once would make it.
+  build wheel Containerfile --target wheel
+  printf '%s\n' "$@" | xargs -n 1 -P "${JOBS:-2}" tools/cluster/images.sh
+  exit
+fi
+name=$1
+begin=$SECONDS
+case $name in
+  kafka) build kafka k8s/overlays/ci/images/kafka/Containerfile --build-context kafka="$(realpath .tools/kafka)" ;;
+  store) build store k8s/overlays/ci/images/store/Containerfile ;;
+  triton)
+    build tritonserver k8s/overlays/ci/images/tritonserver/Containerfile
+    BASE=localhost/multimood/tritonserver:ci build triton triton_models/Containerfile
+    ;;
+  pause) alone pause "$(command -v catatonit)" ', "-P"' ;;
+  coredns | metrics-server | keda-operator | keda-adapter) alone "$name" "$BIN/$name" ;;
+  *) [[ " ${SERVICES[*]} " == *" $name "* ]] || { echo "no image '$name'; there are ${SERVICES[*]} ${SERVERS[*]} ${ADDONS[*]}" >&2; exit 1; }
+    build "$name" Containerfile --build-arg SERVICE="${name//-/_}" ;;
+esac
+printf 'image %-15s %3d s, %s\n' "$name" $((SECONDS - begin)) \
+  "$(buildah images --format '{{.Size}}' "localhost/multimood/$name:ci")" >&2

@@ -4,6 +4,7 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,9 @@ from tools.cluster.places import ClusterError
 
 PAUSE: Final = "localhost/multimood/pause:ci"
 NAMESPACE: Final = "k8s.io"
+AT_ONCE: Final = 2
+"""Images that are brought in at the same time."""
+ID: Final = "{{.FromImageID}}"
 
 
 def socket(work: Path) -> Path:
@@ -68,18 +72,27 @@ def take_images(work: Path, names: Iterable[str], say: Callable[[str], None] = l
     noted = places.images() / "multimood.json"
     known: dict[str, str] = json.loads(noted.read_text()) if noted.exists() else {}
     there = set(_output(*_ctr(work), "images", "ls", "--quiet").split())
-    for name in names:
-        image = f"localhost/multimood/{name}:ci"
-        digest = _output("buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", image).strip()
-        if image in there and known.get(image) == digest:
-            continue
-        with tempfile.TemporaryDirectory(dir=places.programs()) as folder:
-            archive = f"{folder}/image.tar"
-            _output("buildah", "push", "--quiet", image, f"docker-archive:{archive}:{image}")
-            _output(*_ctr(work), "images", "import", "--snapshotter", "overlayfs", archive)
-        known[image] = digest
-        noted.write_text(json.dumps(known, indent=1))
-        say(f"image {name} is in containerd")
+    built = {
+        name: _output("buildah", "inspect", "--type", "image", "--format", ID, image_of(name)).strip() for name in names
+    }
+    new = [name for name in built if image_of(name) not in there or known.get(image_of(name)) != built[name]]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for name, _ in zip(new, pool.map(lambda one: _take(work, one), new), strict=True):
+            known[image_of(name)] = built[name]
+            noted.write_text(json.dumps(known, indent=1))
+            say(f"image {name} is in containerd")
+
+
+def image_of(name: str) -> str:
+    """What tools/cluster/images.sh calls it."""
+    return f"localhost/multimood/{name}:ci"
+
+
+def _take(work: Path, name: str) -> None:
+    with tempfile.TemporaryDirectory(dir=places.programs()) as folder:
+        archive = f"{folder}/image.tar"
+        _output("buildah", "push", "--quiet", image_of(name), f"docker-archive:{archive}:{image_of(name)}")
+        _output(*_ctr(work), "images", "import", "--snapshotter", "overlayfs", archive)
 
 
 def _ctr(work: Path) -> list[str]:
