@@ -133,6 +133,18 @@ def test_skaffold_builds_and_tries_exactly_the_services_from_the_one_file() -> N
     assert [one["image"] for one in config["test"]] == [one["image"] for one in config["build"]["artifacts"]]
 
 
+def test_skaffold_gives_each_containerfile_what_it_takes() -> None:
+    config = read(ROOT / "skaffold.yaml")
+    assert config["build"]["local"]["useBuildkit"] is True, "without it `RUN --mount` is refused"
+    patched = [one["value"] for profile in config["profiles"] for one in profile["patches"]]
+    for artifact in (*config["build"]["artifacts"], *patched):
+        told = artifact["docker"]
+        text = (ROOT / told["dockerfile"]).read_text()
+        stages = set(re.findall(r"^FROM .* AS (\S+)$", text, re.MULTILINE))
+        given = {flag.split("=")[1] for flag in told.get("cliFlags", ()) if flag.startswith("--build-context=")}
+        assert set(re.findall(r"^COPY --from=(\S+)", text, re.MULTILINE)) <= stages | given, artifact["image"]
+
+
 def test_skaffold_deploys_folders_that_are_there() -> None:
     config = read(ROOT / "skaffold.yaml")
     assert {profile["name"] for profile in config["profiles"]} == {"dev", "prod", "gpu", "vllm"}

@@ -17,11 +17,15 @@ if [ "${1:-}" = --list ]; then printf '%s\n' "${SERVICES[@]}" "${SERVERS[@]}" "$
 # Packages come from where this machine gets its own: its certificates and pip's settings are lent to the build alone.
 LENT=()
 for file in /etc/ssl/certs/ca-certificates.crt /etc/pip.conf; do [ ! -e "$file" ] || LENT+=(--volume "$file:$file:ro"); done
+id_of() { buildah images --quiet --no-trunc "localhost/multimood/$1:ci" 2> /dev/null || true; }
 build() { # NAME CONTAINERFILE ARGUMENTS...: from the checkout
-  local name=$1 file=$2 ignore=.dockerignore; shift 2
+  local name=$1 file=$2 ignore=.dockerignore former; shift 2
+  former=$(id_of "$name")
   [ ! -e "$file.dockerignore" ] || ignore=$file.dockerignore
   nice -n "${NICE:-5}" buildah build --isolation chroot --layers "${LENT[@]}" --ignorefile "$ignore" --build-arg BASE_IMAGE="$BASE" \
     --tag "localhost/multimood/$name:ci" --file "$file" "$@" . > "$LOG" 2>&1 || { tail -n 30 "$LOG" >&2; return 1; }
+  # What nobody uses any more would fill the disk, one build after the other.
+  [ -z "$former" ] || [ "$former" = "$(id_of "$name")" ] || buildah rmi "$former" > /dev/null 2>&1 || true
 }
 alone() { # NAME PROGRAM USER ARGUMENTS(JSON)...: an image of one static program and nothing else
   local name=$1 program=$2 scratch

@@ -12,6 +12,8 @@ import jsonschema
 import kubernetes_validate
 import yaml
 
+from tools.manifests.render import LOADER
+
 VERSIONS: Final = ("1.34", "1.37")
 """The oldest and the newest Kubernetes that the manifests are for."""
 
@@ -22,7 +24,7 @@ Schema = dict[str, Any]
 Kind = tuple[str, str]
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+class _Loader(LOADER):  # type: ignore[misc]
     """Takes a lone `=` for the text that it is, as everybody but YAML 1.1 does."""
 
 
