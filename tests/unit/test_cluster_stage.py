@@ -62,4 +62,4 @@ def test_some_tests_on_the_cluster_are_not_left_out() -> None:
         for path in (CHECKOUT / "tests/cluster").glob("test_*.py")
         if "pytest.mark.long, " not in path.read_text()
     ]
-    assert sorted(short) == ["test_admission.py", "test_replacing.py", "test_serving.py"]
+    assert sorted(short) == ["test_admission.py", "test_priority.py", "test_replacing.py", "test_serving.py"]
