@@ -28,8 +28,8 @@ from multimood.settings import HealthSettings
 from services.audio_encoder.settings import AudioEncoderSettings
 from services.gateway.settings import GatewaySettings
 from services.video_encoder.settings import VideoEncoderSettings
+from tools.manifests.crisis import CRISIS
 from tools.manifests.labels import pods
-from tools.manifests.policy import CRISIS
 from tools.manifests.render import Rendered, kustomize
 
 pytestmark = pytest.mark.unit
