@@ -21,7 +21,7 @@ test: asked lint types ## everything: lint, types, import rules, contracts, all 
 	@echo "==> unit and property tests"
 	@$(PY) -m pytest -n 2 --dist worksteal tests/unit tests/property
 	@echo "==> integration tests: real broker, store, Triton"
-	@$(PY) -m pytest -v -rs --durations=5 tests/integration
+	@$(PY) -m pytest -n 2 --dist loadfile -v -rs --durations=5 tests/integration
 	@echo "==> end to end, through the gateway"
 	@$(PY) -m pytest -v -rs --durations=5 tests/e2e
 	@echo "==> chaos: processes are killed while traffic flows"

@@ -31,7 +31,7 @@ from multimood.inference import InferenceClient
 from multimood.local.parts import TRITON_PORTS
 from multimood.local.places import checkout
 from multimood.local.ports import HOST, assign
-from multimood.local.server import wait_ready
+from multimood.local.server import start_and_wait
 from multimood.local.triton import TritonServer
 from multimood.local.triton_http import TritonHttp
 from multimood.local.triton_install import models
@@ -221,8 +221,7 @@ def measure(model: str, folder: Path, length: Length) -> Measured:
     log = folder / f"{model}.log"
     server = TritonServer(log=log, ports=assign(TRITON_PORTS), only=frozenset())
     try:
-        server.start()
-        wait_ready(server, log, harness.START_S)
+        start_and_wait(server, log, harness.START_S)
         return asyncio.run(measured(server, model, length))
     finally:
         server.stop()

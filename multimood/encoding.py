@@ -1,7 +1,7 @@
-"""What the three encoders share: fetching media, and saying "here is the vector" or "missing, because"."""
+"""What the three encoders share: saying "here is the vector" or "missing, because"."""
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,13 +9,8 @@ from numpy.typing import NDArray
 from multimood import topics
 from multimood.bus.envelope import Output, output
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.errors import ConfigurationError, InvalidMediaError, NotFoundError
 from multimood.media.errors import MediaError, MediaFault
 from multimood.topics import Topic
-
-if TYPE_CHECKING:  # only who fetches has the store's packages
-    from multimood.privacy.media import MediaSeals
-    from multimood.store import Store
 
 EMBEDDING_TOPIC: Final = MappingProxyType(
     {
@@ -25,8 +20,6 @@ EMBEDDING_TOPIC: Final = MappingProxyType(
     }
 )
 
-SEALS_ADD: Final = 36
-"""Bytes by which a sealed object is larger than its content (`multimood.privacy.OVERHEAD`)."""
 _BY_FAULT: Final = MappingProxyType(
     {
         MediaFault.CORRUPT: pb.MISSING_REASON_MEDIA_CORRUPT,
@@ -58,31 +51,6 @@ def topic_of(modality: pb.Modality) -> Topic:
 def reason_of(error: MediaError) -> pb.MissingReason:
     """The contract's label for a fault that decoding found."""
     return _BY_FAULT[error.reason]
-
-
-async def fetch(
-    store: "Store", ref: pb.MediaRef, context: pb.Context, limit_bytes: int, seals: "MediaSeals | None" = None
-) -> bytes:
-    """Read a referenced object of the utterance's tenant, and open it if it is sealed. The limit is its content's.
-
-    Raises MissingMediaError when the reference or what is behind it can never be used (another's, not there, erased),
-    UnavailableError when the store or the key store does not answer.
-    """
-    if not ref.key:
-        raise MissingMediaError(pb.MISSING_REASON_MEDIA_NOT_FOUND)
-    try:
-        if not ref.key_id:
-            return await store.get(ref, tenant=context.tenant, limit=limit_bytes)
-        if seals is None:
-            raise ConfigurationError("media are sealed, but this service opens no seals")
-        data = await store.get(ref, tenant=context.tenant, limit=limit_bytes + SEALS_ADD)
-        return await seals.open(ref, context, data)
-    except NotFoundError:
-        raise MissingMediaError(pb.MISSING_REASON_MEDIA_NOT_FOUND) from None
-    except MediaError as error:
-        raise MissingMediaError(reason_of(error)) from None
-    except InvalidMediaError:
-        raise MissingMediaError(pb.MISSING_REASON_MEDIA_REFUSED) from None
 
 
 def present(

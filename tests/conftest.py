@@ -15,7 +15,7 @@ from real_clips import Clips, make_clips
 from multimood.local.kafka import KafkaServer
 from multimood.local.places import checkout
 from multimood.local.ports import assign
-from multimood.local.server import Server, wait_ready
+from multimood.local.server import Server, start_and_wait
 from multimood.local.stack import Stack
 from multimood.local.store import ObjectStore
 
@@ -28,9 +28,8 @@ SHORT = "24"
 
 
 def _run(server: Server, log: Path) -> Iterator[Server]:
-    server.start()
     try:
-        wait_ready(server, log, START_WITHIN_S)
+        start_and_wait(server, log, START_WITHIN_S)
         yield server
     finally:
         server.stop()

@@ -13,7 +13,7 @@ from multimood.inference.tensors import Arrays
 from multimood.local.parts import TRITON_PORTS
 from multimood.local.places import checkout
 from multimood.local.ports import assign
-from multimood.local.server import wait_ready
+from multimood.local.server import start_and_wait
 from multimood.settings import TritonSettings
 
 START_WITHIN_S: Final = 240.0
@@ -82,8 +82,7 @@ def server(url: str | None, needed: Collection[str]) -> Iterator[tuple[str, bool
         log = Path(folder) / "triton.log"
         ours = TritonServer(log=log, ports=assign(TRITON_PORTS), only=frozenset(needed))
         try:
-            ours.start()
-            wait_ready(ours, log, START_WITHIN_S)
+            start_and_wait(ours, log, START_WITHIN_S)
             yield ours.url, True
         finally:
             ours.stop()

@@ -2,10 +2,12 @@
 
 import time
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from multimood.errors import DeadlineExceededError, UnavailableError
 from multimood.local.process import Child, tail
+
+ATTEMPTS: Final = 3
 
 
 class Server(Protocol):
@@ -30,6 +32,28 @@ class Server(Protocol):
 
     def stop(self) -> None:
         """End it and wait: orderly if it listens, by force after its grace."""
+
+
+def start_and_wait(server: Server, log: Path, timeout_s: float) -> None:
+    """Start it and wait until it serves; one that ends meanwhile is started again, as the supervisor would.
+
+    Triton's Python backend now and then breaks its own shared memory and takes the server with it, mostly in its first
+    seconds (triton-inference-server/server, issue 8882).
+
+    Raises:
+        UnavailableError: it ended `ATTEMPTS` times; the message ends with its last log lines.
+        DeadlineExceededError: it did not become ready in time.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        server.start()
+        try:
+            wait_ready(server, log, timeout_s)
+        except UnavailableError:
+            if attempt == ATTEMPTS:
+                raise
+            server.stop()
+        else:
+            return
 
 
 def wait_ready(server: Server, log: Path, timeout_s: float) -> float:

@@ -12,12 +12,9 @@ from multimood.bus import Event, HopClock, Output, output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.inference import InferenceClient
 from multimood.media import audio
-from multimood.media.apart import Decoders
 from multimood.media.errors import MediaError
 from multimood.perception.sound import sound_question, sound_vector
-from multimood.privacy.disposal import Disposal
-from multimood.privacy.media import MediaSeals
-from multimood.store import Store
+from multimood.sent_media import SentMedia
 from services.audio_encoder.settings import AudioEncoderSettings
 
 SERVICE = "audio_encoder"
@@ -31,19 +28,12 @@ class AudioEncoder:
     def __init__(
         self,
         client: InferenceClient,
-        store: Store,
+        media: SentMedia,
         settings: AudioEncoderSettings,
-        decoders: Decoders,
-        *,
-        seals: MediaSeals | None = None,
-        disposal: Disposal | None = None,
     ) -> None:
         self._client = client
-        self._store = store
+        self._media = media
         self._settings = settings
-        self._decoders = decoders
-        self._seals = seals
-        self._disposal = disposal
 
     @staticmethod
     def answers(event: Event[Message]) -> str | None:
@@ -59,10 +49,8 @@ class AudioEncoder:
             return ()
         try:
             with clock.model():
-                data = await encoding.fetch(
-                    self._store, utterance.audio, utterance.context, self._decoders.limits.size_bytes, self._seals
-                )
-            wave = await self._decoders.wave(data)
+                data = await self._media.fetch(utterance.context, utterance.audio)
+            wave = await self._media.decoders.wave(data)
         except MediaError as error:
             return self._missing(utterance, encoding.reason_of(error), clock)
         except encoding.MissingMediaError as error:
@@ -78,8 +66,8 @@ class AudioEncoder:
         """The sound is encoded: without consent it is not kept."""
         utterance = event.message
         assert isinstance(utterance, pb.Utterance)
-        if self._disposal is not None and pb.MODALITY_AUDIO in utterance.manifest:
-            await self._disposal.of(utterance.context, utterance.audio, (utterance.video,))
+        if pb.MODALITY_AUDIO in utterance.manifest:
+            await self._media.dispose(utterance.context, utterance.audio, utterance.video)
 
     async def give_up(self, event: Event[Message]) -> Sequence[Output]:
         """A dependency did not answer in time: say so, so that the utterance goes on without."""

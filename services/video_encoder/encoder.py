@@ -8,12 +8,9 @@ from multimood import encoding, topics
 from multimood.bus import Event, HopClock, Output, output
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.inference import InferenceClient
-from multimood.media.apart import Decoders
 from multimood.media.errors import MediaError
 from multimood.perception.picture import picture_question, picture_vector
-from multimood.privacy.disposal import Disposal
-from multimood.privacy.media import MediaSeals
-from multimood.store import Store
+from multimood.sent_media import SentMedia
 from services.video_encoder.settings import VideoEncoderSettings
 
 SERVICE = "video_encoder"
@@ -25,19 +22,12 @@ class VideoEncoder:
     def __init__(
         self,
         client: InferenceClient,
-        store: Store,
+        media: SentMedia,
         settings: VideoEncoderSettings,
-        decoders: Decoders,
-        *,
-        seals: MediaSeals | None = None,
-        disposal: Disposal | None = None,
     ) -> None:
         self._client = client
-        self._store = store
+        self._media = media
         self._settings = settings
-        self._decoders = decoders
-        self._seals = seals
-        self._disposal = disposal
 
     @staticmethod
     def answers(event: Event[Message]) -> str | None:
@@ -54,10 +44,8 @@ class VideoEncoder:
         own = self._settings
         try:
             with clock.model():
-                data = await encoding.fetch(
-                    self._store, utterance.video, utterance.context, self._decoders.limits.size_bytes, self._seals
-                )
-            frames = await self._decoders.frames(data, fps=own.frames_per_s, most=own.most_frames)
+                data = await self._media.fetch(utterance.context, utterance.video)
+            frames = await self._media.decoders.frames(data, fps=own.frames_per_s, most=own.most_frames)
             with clock.model():
                 found = await self._client.infer(own.model, picture_question(frames))
         except MediaError as error:
@@ -74,8 +62,8 @@ class VideoEncoder:
         """The clip is encoded: without consent it is not kept."""
         utterance = event.message
         assert isinstance(utterance, pb.Utterance)
-        if self._disposal is not None and pb.MODALITY_VIDEO in utterance.manifest:
-            await self._disposal.of(utterance.context, utterance.video, (utterance.audio,))
+        if pb.MODALITY_VIDEO in utterance.manifest:
+            await self._media.dispose(utterance.context, utterance.video, utterance.audio)
 
     async def give_up(self, event: Event[Message]) -> Sequence[Output]:
         """A dependency did not answer in time: say so, so that the utterance goes on without."""

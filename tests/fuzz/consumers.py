@@ -34,6 +34,7 @@ from multimood.generation import Ask, Piece
 from multimood.inference import Inference
 from multimood.media.limits import MediaLimits
 from multimood.safety import PersonJudge, Screener, VettedReplies
+from multimood.sent_media import SentMedia
 from multimood.store.reference import check_reference
 from multimood.topics import Topic
 from multimood.trust import PrivacyJudge, ReplyRules, SafetyJudge, TrustWeights
@@ -219,12 +220,12 @@ async def text_encoder(case: Case) -> str:
 
 
 async def audio_encoder(case: Case) -> str:
-    encoder: Any = AudioEncoder(Embeds(), Shelf(), AudioEncoderSettings(), InProcess(MediaLimits()))  # type: ignore[arg-type]
+    encoder: Any = AudioEncoder(Embeds(), SentMedia(Shelf(), InProcess(MediaLimits())), AudioEncoderSettings())  # type: ignore[arg-type]
     return await _medium(case, encoder, topics.EMBEDDING_AUDIO)
 
 
 async def video_encoder(case: Case) -> str:
-    encoder: Any = VideoEncoder(Embeds(), Shelf(), VideoEncoderSettings(), InProcess(MediaLimits()))  # type: ignore[arg-type]
+    encoder: Any = VideoEncoder(Embeds(), SentMedia(Shelf(), InProcess(MediaLimits())), VideoEncoderSettings())  # type: ignore[arg-type]
     return await _medium(case, encoder, topics.EMBEDDING_VIDEO)
 
 

@@ -14,7 +14,7 @@ from multimood.local.kafka import KafkaServer
 from multimood.local.parts import TRITON_PORTS
 from multimood.local.places import checkout
 from multimood.local.ports import assign
-from multimood.local.server import wait_ready
+from multimood.local.server import start_and_wait
 from multimood.local.triton import TritonServer
 from multimood.perception.fusion_contract import fusion_contract
 from multimood.perception.picture import VideoModelSettings, picture_contract
@@ -64,8 +64,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
 
 def start(server: TritonServer) -> None:
     if server.child is None:
-        server.start()
-        wait_ready(server, server.log, 120)
+        start_and_wait(server, server.log, 120)
 
 
 async def fit(url: str, contracts: Sequence[Contract]) -> bool:

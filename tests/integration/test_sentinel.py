@@ -3,7 +3,6 @@
 import asyncio
 import json
 import secrets
-import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager
@@ -180,33 +179,23 @@ async def test_a_reply_given_while_it_runs_is_noticed(
     assert reply.reason == "unscreened"
 
 
-async def test_a_human_hears_of_it_within_the_budget(
+async def test_a_human_hears_of_it_while_long_texts_are_read(
     broker: KafkaSettings, platform: Publisher, sentinel: Start
 ) -> None:
-    """Crises one by one, with long texts in between: 100 ms from the utterance's record to the escalation's."""
-    said = utterances(150)
-    long = utterances(6, "the quick brown fox " * 4_000)
+    """How soon is measured by `python -m benchmarks.escalation`. Here: not after the long texts that came before."""
+    long = utterances(12, "the quick brown fox " * 4_000)
+    said = utterances(1)
     async with sentinel():
-        warm = utterances(7)  # of every partition: taking one over is no part of the budget
-        for one in warm:
-            await platform.publish(topics.UTTERANCE, one)
-        await once(broker, topics.SCREENING, ids(warm))
-        for number, one in enumerate(said):
-            if number % 25 == 0:
-                await platform.publish(topics.UTTERANCE, long[number // 25])
-            await platform.publish(topics.UTTERANCE, one)
-            await asyncio.sleep(0.02)
+        await asyncio.gather(*(platform.publish(topics.UTTERANCE, one) for one in [*long, *said]))
         await once(broker, topics.ESCALATION, ids(said))
-    at: dict[str, dict[str, int]] = {}
-    for record in await records_of(broker.brokers, [topics.UTTERANCE.name, topics.ESCALATION.name]):
-        subject = dict(record.headers)["ce_subject"].decode()
-        at.setdefault(subject, {})[record.topic] = record.timestamp
-    spent = [
-        at[one.context.utterance_id][topics.ESCALATION.name] - at[one.context.utterance_id][topics.UTTERANCE.name]
-        for one in said
-    ]
-    assert statistics.median(spent) <= 30, spent
-    assert sorted(spent)[-2] <= 100, spent
+        await once(broker, topics.SCREENING, ids([*long, *said]))
+    at = {
+        (record.topic, dict(record.headers)["ce_subject"].decode()): record.timestamp
+        for record in await records_of(broker.brokers, [topics.SCREENING.name, topics.ESCALATION.name])
+    }
+    (escalated,) = (time for (topic, _), time in at.items() if topic == topics.ESCALATION.name)
+    read = [at[topics.SCREENING.name, one.context.utterance_id] for one in long]
+    assert escalated <= sorted(read)[-2], (escalated, read)
 
 
 QUICK = """

@@ -20,7 +20,7 @@ from multimood.local.parts import TRITON_PORTS
 from multimood.local.places import checkout
 from multimood.local.ports import HOST, assign
 from multimood.local.process import Identity
-from multimood.local.server import wait_ready
+from multimood.local.server import start_and_wait, wait_ready
 from multimood.local.stack import Stack
 from multimood.local.triton import TritonServer
 from multimood.settings import TritonSettings
@@ -87,9 +87,8 @@ async def embed(server: TritonServer) -> None:
 def running(folder: Path) -> Iterator[TritonServer]:
     """A server of the two models that are loaded fastest, one of each kind."""
     server = made(folder, "video_encoder", "responder")
-    server.start()
     try:
-        wait_ready(server, server.log, 60)
+        start_and_wait(server, server.log, 60)
         yield server
     finally:
         server.stop()

@@ -20,6 +20,7 @@ from multimood.media.errors import MediaError, MediaFault
 from multimood.media.limits import MediaLimits
 from multimood.privacy.disposal import Disposal
 from multimood.retention import Retention
+from multimood.sent_media import SentMedia
 from multimood.store.errors import RefusedReferenceError
 from multimood.topics import Topic, key_of
 from services.audio_encoder.encoder import AudioEncoder
@@ -168,9 +169,8 @@ def hears(*pieces: tuple[str, float]) -> Triton:
 
 
 def audio_encoder(triton: Triton | None = None, shelf: Shelf | None = None) -> AudioEncoder:
-    return AudioEncoder(
-        triton or hears(("hello", 0.1)), shelf or Shelf(WAV), AudioEncoderSettings(), IN_PROCESS  # type: ignore[arg-type]
-    )  # fmt: skip
+    media = SentMedia(shelf or Shelf(WAV), IN_PROCESS)  # type: ignore[arg-type]
+    return AudioEncoder(triton or hears(("hello", 0.1)), media, AudioEncoderSettings())  # type: ignore[arg-type]
 
 
 class Deletes:
@@ -202,7 +202,7 @@ async def test_once_encoded_a_medium_without_consent_is_taken_away(
     encoder: Any, own: pb.Modality, other: pb.Modality
 ) -> None:
     store = Deletes()
-    one = encoder(None, store, None, None, disposal=Disposal(store, Retention.parse("standard=30")))
+    one = encoder(None, SentMedia(store, None, disposal=Disposal(store, Retention.parse("standard=30"))), None)
     await one.dispose(stored(own, consent=True))
     await one.dispose(stored(TEXT))
     await one.dispose(stored(other))
@@ -271,7 +271,8 @@ def sees(face: bool = True) -> Triton:
 
 
 def video_encoder(triton: Triton | None = None, shelf: Shelf | None = None) -> VideoEncoder:
-    return VideoEncoder(triton or sees(), shelf or Shelf(MP4), VideoEncoderSettings(), IN_PROCESS)  # type: ignore[arg-type]
+    media = SentMedia(shelf or Shelf(MP4), IN_PROCESS)  # type: ignore[arg-type]
+    return VideoEncoder(triton or sees(), media, VideoEncoderSettings())  # type: ignore[arg-type]
 
 
 async def test_a_face_becomes_its_mean_and_its_movement() -> None:

@@ -7,16 +7,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from reward_events import PSEUDONYMS, MemoryStore, context
 
-from multimood import encoding
 from multimood.contracts.v1 import events_pb2 as pb
+from multimood.encoding import MissingMediaError
 from multimood.erasure.media import Swept, expired, media_of, sweep
 from multimood.errors import ConfigurationError, UnavailableError
+from multimood.media.apart import Decoders
 from multimood.media.errors import MediaError
+from multimood.media.limits import MediaLimits
 from multimood.privacy import OVERHEAD, ErasedError, Keyring, MasterKeys, Subject
 from multimood.privacy.disposal import Disposal
 from multimood.privacy.keyring import destroy
 from multimood.privacy.media import MediaSeals
 from multimood.retention import Retention
+from multimood.sent_media import SentMedia
 from multimood.settings import PrivacySettings
 from multimood.store import ObjectInfo
 
@@ -112,15 +115,15 @@ async def test_an_encoder_gets_what_the_gateway_sealed_and_a_reason_once_it_is_e
     sealed, key_id = await seals.seal(said, "acme/x/audio", b"sound", 1)
     shelf.objects["acme/x/audio"] = sealed
     named = ref("acme/x/audio", key_id=key_id)
-    assert encoding.SEALS_ADD == OVERHEAD
-    assert await encoding.fetch(shelf, named, said, 5, seals) == b"sound"  # type: ignore[arg-type]
+    media = SentMedia(shelf, Decoders(MediaLimits(size_bytes=5), 1), seals=seals)  # type: ignore[arg-type]
+    assert await media.fetch(said, named) == b"sound"
     store.down = True
     with pytest.raises(UnavailableError):
-        await encoding.fetch(shelf, named, said, 5, seals)  # type: ignore[arg-type]
+        await media.fetch(said, named)
     store.down = False
     await destroy(store, "keys", PSEUDONYMS.subject(said), 2)
-    with pytest.raises(encoding.MissingMediaError) as missing:
-        await encoding.fetch(shelf, named, said, 5, seals)  # type: ignore[arg-type]
+    with pytest.raises(MissingMediaError) as missing:
+        await media.fetch(said, named)
     assert missing.value.reason == pb.MISSING_REASON_MEDIA_NOT_FOUND
 
 
