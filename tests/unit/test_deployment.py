@@ -24,6 +24,7 @@ from multimood import __version__
 from multimood.bus import WorkerSettings
 from multimood.cli import app
 from multimood.local.services import SERVICES
+from multimood.sent_media import SentMedia
 from multimood.settings import HealthSettings
 from services.audio_encoder.settings import AudioEncoderSettings
 from services.gateway.settings import GatewaySettings
@@ -234,6 +235,8 @@ def test_the_keys_of_the_store_are_where_its_client_is(folder: str) -> None:
             if "secretKeyRef" in variable.get("valueFrom", {}) and variable["name"] != "MULTIMOOD_RESPONDER_OPENAI_KEY"
         }
         code = "".join(path.read_text() for path in (ROOT / "services" / name).glob("*.py"))
+        if "SentMedia.SETTINGS" in code:
+            code += " ".join(one.__name__ for one in SentMedia.SETTINGS)
         needed = {"MULTIMOOD_S3_ACCESS_KEY", "MULTIMOOD_S3_SECRET_KEY"} if "StoreSettings" in code else set()
         needed |= {"MULTIMOOD_PSEUDONYM_KEY"} if "PseudonymSettings" in code else set()
         needed |= {"MULTIMOOD_MASTER_KEY"} if "PrivacySettings" in code else set()
