@@ -41,7 +41,8 @@ buildah inspect --type image "$BASE" > /dev/null 2>&1 || tools/cluster/base-imag
 if [ $# -gt 1 ]; then
   # What the services have in common first, or each of those that are built at once would make it.
   build wheel Containerfile --target wheel
-  printf '%s\n' "$@" | xargs -n 1 -P "${JOBS:-2}" tools/cluster/images.sh
+  # (255 has xargs begin nothing more.)
+  printf '%s\n' "$@" | xargs -I {} -P "${JOBS:-2}" sh -c 'tools/cluster/images.sh {} || exit 255'
   exit
 fi
 name=$1
