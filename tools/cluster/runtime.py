@@ -4,7 +4,6 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -13,9 +12,6 @@ from tools.cluster.places import ClusterError
 
 PAUSE: Final = "localhost/multimood/pause:ci"
 NAMESPACE: Final = "k8s.io"
-AT_ONCE: Final = 2
-"""Images that are brought in at the same time."""
-ID: Final = "{{.FromImageID}}"
 
 
 def socket(work: Path) -> Path:
@@ -72,15 +68,15 @@ def take_images(work: Path, names: Iterable[str], say: Callable[[str], None] = l
     noted = places.images() / "multimood.json"
     known: dict[str, str] = json.loads(noted.read_text()) if noted.exists() else {}
     there = set(_output(*_ctr(work), "images", "ls", "--quiet").split())
-    built = {
-        name: _output("buildah", "inspect", "--type", "image", "--format", ID, image_of(name)).strip() for name in names
-    }
-    new = [name for name in built if image_of(name) not in there or known.get(image_of(name)) != built[name]]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for name, _ in zip(new, pool.map(lambda one: _take(work, one), new), strict=True):
-            known[image_of(name)] = built[name]
-            noted.write_text(json.dumps(known, indent=1))
-            say(f"image {name} is in containerd")
+    for name in names:
+        built = _output("buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", image_of(name)).strip()
+        if image_of(name) in there and known.get(image_of(name)) == built:
+            continue
+        # One after the other: what one brings in may be collected while another builds on it.
+        _take(work, name)
+        known[image_of(name)] = built
+        noted.write_text(json.dumps(known, indent=1))
+        say(f"image {name} is in containerd")
 
 
 def image_of(name: str) -> str:
