@@ -18,16 +18,7 @@ demo: setup ## start the whole system, hold one conversation with it, show what 
 	@.venv/bin/multimood demo
 
 test: setup lint types ## everything: lint, types, import rules, contracts, all tests against the real servers
-	@echo "==> unit and property tests"
-	@$(PY) -m pytest -n 2 --dist worksteal tests/unit tests/property
-	@echo "==> integration tests: real broker, store, Triton"
-	@$(PY) -m pytest -n 2 --dist loadfile -v -rs --durations=5 tests/integration
-	@echo "==> end to end, through the gateway"
-	@$(PY) -m pytest -v -rs --durations=5 tests/e2e
-	@echo "==> chaos: processes are killed while traffic flows"
-	@$(PY) -m pytest -v -rs --durations=5 tests/chaos
-	@echo "==> evals: model quality on labelled data"
-	@$(PY) -m pytest -v -rs tests/evals
+	@tools/test.sh
 
 quick: setup ## unit and property tests, under a minute
 	@$(PY) -m pytest -n 2 --dist worksteal tests/unit tests/property
@@ -70,7 +61,7 @@ cluster: setup ## build a one-node Kubernetes, run the system on it from k8s/ove
 	@$(PY) -m tools.cluster run -- $(abspath $(PY)) -m tools.cluster.demo
 
 test-cluster: setup ## the tests on that cluster: replies, policies, pods that go, updates, scaling
-	@$(PY) -m tools.cluster run --scaling -- $(abspath $(PY)) -m pytest -v -rs --durations=10 tests/cluster
+	@$(PY) -m tools.cluster run --addons -- $(abspath $(PY)) -m pytest -v -rs --durations=10 tests/cluster
 
 fuzz: setup ## hostile events and media: EVENTS=n MEDIA=n REPORT=file.json
 	@$(PY) -m tests.fuzz.run --events $(or $(EVENTS),10000) --media $(or $(MEDIA),200) $(if $(REPORT),--report $(REPORT))

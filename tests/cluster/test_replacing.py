@@ -20,6 +20,7 @@ def assert_sound(told: Summary, confirmed: list[str]) -> None:
     assert unfinished(told) == set()
 
 
+@pytest.mark.long
 def test_each_services_pod_is_deleted_under_load_and_nothing_is_lost(there: Deployed, tmp_path: Path) -> None:
     with traffic(there, tmp_path, seed=1) as load:
         for service in SERVICES:
@@ -30,6 +31,7 @@ def test_each_services_pod_is_deleted_under_load_and_nothing_is_lost(there: Depl
     assert_sound(outcome(there, load.confirmed), load.confirmed)
 
 
+@pytest.mark.long
 def test_a_pod_that_gets_no_grace_loses_nothing_either(there: Deployed, tmp_path: Path) -> None:
     with traffic(there, tmp_path, seed=2) as load:
         for service in ("joiner", "responder"):

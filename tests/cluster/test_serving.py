@@ -1,9 +1,9 @@
 """What an operator sees first: pods Ready, an answer through the door, and what the cluster refuses."""
 
-import json
 import time
 
 import pytest
+from strangers import lone_pod
 from watching import client_of
 
 from multimood.client import TurnInput
@@ -22,28 +22,12 @@ except OSError as error:
 else:
     print("connected")
 """
-HARMLESS = {
-    "runAsNonRoot": True, "runAsUser": 10001, "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]},
-    "seccompProfile": {"type": "RuntimeDefault"},
-}  # fmt: skip
 
 
 def connects(service: str, host: str, port: int) -> str:
     """What becomes of a connection out of a service's pod."""
     (pod, *_) = pods(service)
     return kubectl.ask("--namespace", NAMESPACE, "exec", pod, "--", "python", "-c", CONNECTS, host, str(port)).strip()
-
-
-def lone_pod(name: str, **security: object) -> str:
-    container = {
-        "name": "main",
-        "image": "localhost/multimood/joiner:ci",
-        "imagePullPolicy": "Never",
-        "command": ["sleep", "600"],
-        "securityContext": HARMLESS | security,
-    }
-    head = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": NAMESPACE}}
-    return json.dumps(head | {"spec": {"containers": [container], "terminationGracePeriodSeconds": 0}})
 
 
 def test_every_pod_is_ready_and_none_was_restarted(there: Deployed) -> None:

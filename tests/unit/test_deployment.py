@@ -19,14 +19,17 @@ import yaml
 from pydantic_settings import BaseSettings
 from typer.testing import CliRunner
 
+from benchmarks.capacity import measured, turn
 from multimood import __version__
 from multimood.bus import WorkerSettings
 from multimood.cli import app
 from multimood.local.services import SERVICES
+from multimood.sent_media import SentMedia
 from multimood.settings import HealthSettings
 from services.audio_encoder.settings import AudioEncoderSettings
 from services.gateway.settings import GatewaySettings
 from services.video_encoder.settings import VideoEncoderSettings
+from tools.manifests.crisis import CRISIS
 from tools.manifests.labels import pods
 from tools.manifests.render import Rendered, kustomize
 
@@ -83,7 +86,7 @@ def variables() -> set[str]:
 
 def test_the_base_has_every_service_and_nothing_else() -> None:
     assert sorted(read(BASE / "kustomization.yaml")["resources"]) == sorted(
-        [*map(dashed, NAMES), "topics", "retention"]
+        [*map(dashed, NAMES), "topics", "retention", "crisis.yaml"]
     )
 
 
@@ -129,6 +132,18 @@ def test_skaffold_builds_and_tries_exactly_the_services_from_the_one_file() -> N
         key=str,
     )
     assert [one["image"] for one in config["test"]] == [one["image"] for one in config["build"]["artifacts"]]
+
+
+def test_skaffold_gives_each_containerfile_what_it_takes() -> None:
+    config = read(ROOT / "skaffold.yaml")
+    assert config["build"]["local"]["useBuildkit"] is True, "without it `RUN --mount` is refused"
+    patched = [one["value"] for profile in config["profiles"] for one in profile["patches"]]
+    for artifact in (*config["build"]["artifacts"], *patched):
+        told = artifact["docker"]
+        text = (ROOT / told["dockerfile"]).read_text()
+        stages = set(re.findall(r"^FROM .* AS (\S+)$", text, re.MULTILINE))
+        given = {flag.split("=")[1] for flag in told.get("cliFlags", ()) if flag.startswith("--build-context=")}
+        assert set(re.findall(r"^COPY --from=(\S+)", text, re.MULTILINE)) <= stages | given, artifact["image"]
 
 
 def test_skaffold_deploys_folders_that_are_there() -> None:
@@ -220,6 +235,8 @@ def test_the_keys_of_the_store_are_where_its_client_is(folder: str) -> None:
             if "secretKeyRef" in variable.get("valueFrom", {}) and variable["name"] != "MULTIMOOD_RESPONDER_OPENAI_KEY"
         }
         code = "".join(path.read_text() for path in (ROOT / "services" / name).glob("*.py"))
+        if "SentMedia.SETTINGS" in code:
+            code += " ".join(one.__name__ for one in SentMedia.SETTINGS)
         needed = {"MULTIMOOD_S3_ACCESS_KEY", "MULTIMOOD_S3_SECRET_KEY"} if "StoreSettings" in code else set()
         needed |= {"MULTIMOOD_PSEUDONYM_KEY"} if "PseudonymSettings" in code else set()
         needed |= {"MULTIMOOD_MASTER_KEY"} if "PrivacySettings" in code else set()
@@ -251,6 +268,20 @@ def test_all_decodings_at_once_fit_into_the_memory(name: str, concurrency: int) 
     (container,) = of_kind("base", "Deployment")[f"multimood-{name}"]["spec"]["template"]["spec"]["containers"]
     assert container["resources"]["limits"]["memory"] == "2Gi"
     assert 200 + 300 * concurrency <= 2048
+
+
+def test_a_service_requests_the_processor_that_its_work_takes() -> None:
+    talking, every_s, pods_each, busy = 3_000, 30.0, 2, 0.5  # as said in docs/operations.md
+    needed = turn(measured(), audio=0.3, video=0.1).services
+    for name, deployment in deployments("base").items():
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        requested = int(container["resources"]["requests"]["cpu"].removesuffix("m"))
+        works = 1000 * needed[dashed(name)] * talking / every_s / busy / pods_each
+        assert requested >= round(works), name
+        if name in CRISIS:
+            assert requested >= 3 * works, name
+        else:
+            assert requested <= max(50, 1.1 * works), name
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

@@ -83,6 +83,10 @@ def container_of(manifest: Any) -> Any:
     return pod_of(manifest)["containers"][0]
 
 
+def cpu_of(manifest: Any, bound: str, cores: str) -> None:
+    container_of(manifest)["resources"][bound]["cpu"] = cores
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "change", "found"),
     [
@@ -104,6 +108,12 @@ def container_of(manifest: Any) -> Any:
         ("NetworkPolicy", "multimood-joiner", lambda one: one["spec"]["ingress"][0].update(ports=[{"port": 1}]), "[1]"),
         ("NetworkPolicy", "multimood-strategist", lambda one: one["spec"]["egress"].clear(), "may not go out"),
         ("NetworkPolicy", "multimood-triton", lambda one: one["spec"]["ingress"].clear(), "is not let in there"),
+        ("Deployment", "multimood-sentinel", lambda one: pod_of(one).pop("priorityClassName"), "no priority that is"),
+        ("Deployment", "multimood-joiner", lambda one: pod_of(one).update(priorityClassName="a"), "no crisis passes"),
+        ("Deployment", "multimood-gateway", lambda one: cpu_of(one, "limits", "1"), "stands still"),
+        ("Deployment", "multimood-joiner", lambda one: cpu_of(one, "requests", "0.3"), "less CPU than Deployment m"),
+        ("PriorityClass", "multimood-crisis", lambda one: one["metadata"].update(name="x"), "(multimood-crisis)"),
+        ("KafkaNodePool", "brokers", lambda one: one["spec"].pop("template"), "KafkaNodePool brokers has no priority"),
         ("Service", "triton", lambda one: one["spec"]["ports"][0].update(targetPort="x"), "leads to nothing"),
         ("ConfigMap", "multimood-triton-canary", lambda one: one["metadata"].update(name="x"), "not there"),
         ("ScaledObject", "multimood-joiner", lambda one: one["spec"].update(maxReplicaCount=13), "nothing to do"),
@@ -206,6 +216,20 @@ def test_scaling_is_by_the_groups_that_there_are_and_up_to_the_partitions() -> N
     ]
     assert config["MULTIMOOD_KAFKA_PARTITIONS"] == str(PARTITIONS)
     assert {one["spec"]["partitions"] for one in topics()} == {PARTITIONS}
+
+
+@pytest.mark.parametrize("name", ["prod", "dev", "ci"])
+def test_keda_finds_the_broker_from_its_own_namespace(name: str) -> None:
+    one = rendered(K8S / "overlays" / name)
+    (settings,) = (made["data"] for made in one.of("ConfigMap").values() if "MULTIMOOD_KAFKA_BROKERS" in made["data"])
+    host, _, port = settings["MULTIMOOD_KAFKA_BROKERS"].partition(":")
+    (namespace,) = one.of("Namespace")
+    assert host.partition(".")[2] == f"{namespace}.svc"
+    if name == "prod":
+        assert (host.partition(".")[0], port) == ("multimood-kafka-bootstrap", "9093")
+    else:  # the broker calls itself what its clients call it: they are sent on to that name
+        (container,) = one.of("StatefulSet")["kafka"]["spec"]["template"]["spec"]["containers"]
+        assert {"name": "ADVERTISED_HOST", "value": host} in container["env"]
 
 
 def test_the_joiner_goes_down_slowest() -> None:
@@ -378,10 +402,3 @@ def test_the_command_says_what_it_needs(capsys: pytest.CaptureFixture[str], tmp_
             main(argv)
         assert ended.value.code == 2
         assert needed in capsys.readouterr().err
-
-
-def test_keda_finds_the_broker_from_its_own_namespace() -> None:
-    (settings,) = (
-        one["data"] for one in prod().of("ConfigMap").values() if "MULTIMOOD_KAFKA_BROKERS" in one.get("data", {})
-    )
-    assert settings["MULTIMOOD_KAFKA_BROKERS"] == "multimood-kafka-bootstrap.multimood.svc:9093"

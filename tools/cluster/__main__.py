@@ -15,14 +15,13 @@ from tools.cluster.progress import say
 
 PARTS = ["kubernetes", "coredns", "calico"]
 IMAGES = ["pause", "coredns", *SERVICES, *SERVERS]
-SCALING = (["keda"], ["keda-operator", "keda-adapter"])
+ADDONS = {"parts": ("keda", "metrics-server", "crds"), "images": ("keda-operator", "keda-adapter", "metrics-server")}
 
 
-def run(command: Sequence[str], *, scaling: bool = False) -> int:
-    """Build what is missing, then run this program again inside new namespaces."""
+def run(command: Sequence[str], *, parts: Sequence[str] = (), images: Sequence[str] = ()) -> int:
+    """Build what is missing, with these parts and images besides, then run this program again inside new namespaces."""
     places.install()
-    parts, images = SCALING if scaling else ([], [])
-    for script, names in (("build.sh", PARTS + parts), ("images.sh", IMAGES + images)):
+    for script, names in (("build.sh", [*PARTS, *parts]), ("images.sh", [*IMAGES, *images])):
         say(f"tools/cluster/{script}: building what is missing (at the first time this takes long)")
         done = subprocess.run([CHECKOUT / "tools/cluster" / script, *names], stdout=subprocess.DEVNULL, check=False)
         if done.returncode:
@@ -67,21 +66,23 @@ def enter(command: Sequence[str]) -> int:
 def main() -> int:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.cluster", description=__doc__, usage="%(prog)s [--scaling] WHAT -- COMMAND..."
+        prog="python -m tools.cluster", description=__doc__, usage="%(prog)s [--addons] WHAT -- COMMAND..."
     )
     parser.add_argument(
         "what",
         choices=("run", "enter", "inside"),
         help="run: start one; enter: look into the one that runs; inside: used by run",
     )
-    parser.add_argument("--scaling", action="store_true", help="run: build KEDA, too")
+    parser.add_argument(
+        "--addons", action="store_true", help="run: build KEDA, metrics-server and the definitions of custom kinds, too"
+    )
     at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     given, command = parser.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
     if not command:
         parser.error("give a command after `--`, for instance: run -- kubectl get pods -A")
     try:
         if given.what == "run":
-            return run(command, scaling=given.scaling)
+            return run(command, **(ADDONS if given.addons else {}))
         return {"inside": inside, "enter": enter}[given.what](command)
     except ClusterError as error:
         print(f"tools.cluster: {error}", file=sys.stderr)

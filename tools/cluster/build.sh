@@ -13,6 +13,7 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/multimood
 OUT=$CACHE/cluster-$(cat go/*/* crds-pom.xml | sha256sum | cut -c 1-12)
 if [ "${1:-}" = --where ]; then echo "$OUT"; exit; fi
 PARTS=(kubernetes coredns calico metrics-server keda skaffold crds)
+if [ "${1:-}" = --parts ]; then echo "${PARTS[@]}"; exit; fi
 JOBS=${JOBS:-2} # and NICE=, by how much others go before
 export CGO_ENABLED=0 GOFLAGS="" GOWORK=off GOTOOLCHAIN=local GOCACHE=$CACHE/go-build
 

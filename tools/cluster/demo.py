@@ -22,7 +22,7 @@ def main() -> int:
     except ClusterError as error:
         print(f"make cluster: {error}", file=sys.stderr)
         return 1
-    say("the reply is above; taking everything down" if code == 0 else "no reply came")
+    say("the reply is above" if code == 0 else "no reply came")
     return code
 
 

@@ -66,6 +66,15 @@ def lacking(names: Iterable[str] = DEBIAN) -> list[str]:
     return absent + ([] if (PLUGINS / "portmap").exists() else ["containernetworking-plugins"])
 
 
+def hindered() -> str | None:
+    """Say why the Debian packages that are missing cannot be installed."""
+    if os.geteuid():
+        return "a node is made of namespaces, cgroups and mounts, which takes root"
+    if (absent := lacking()) and shutil.which("apt-get") is None:
+        return f"there is no apt-get to install {' '.join(absent)}"
+    return None
+
+
 def install() -> None:
     """Install the Debian packages that are missing, as root.
 

@@ -69,17 +69,26 @@ def take_images(work: Path, names: Iterable[str], say: Callable[[str], None] = l
     known: dict[str, str] = json.loads(noted.read_text()) if noted.exists() else {}
     there = set(_output(*_ctr(work), "images", "ls", "--quiet").split())
     for name in names:
-        image = f"localhost/multimood/{name}:ci"
-        digest = _output("buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", image).strip()
-        if image in there and known.get(image) == digest:
+        built = _output("buildah", "inspect", "--type", "image", "--format", "{{.FromImageID}}", image_of(name)).strip()
+        if image_of(name) in there and known.get(image_of(name)) == built:
             continue
-        with tempfile.TemporaryDirectory(dir=places.programs()) as folder:
-            archive = f"{folder}/image.tar"
-            _output("buildah", "push", "--quiet", image, f"docker-archive:{archive}:{image}")
-            _output(*_ctr(work), "images", "import", "--snapshotter", "overlayfs", archive)
-        known[image] = digest
+        # One after the other: what one brings in may be collected while another builds on it.
+        _take(work, name)
+        known[image_of(name)] = built
         noted.write_text(json.dumps(known, indent=1))
         say(f"image {name} is in containerd")
+
+
+def image_of(name: str) -> str:
+    """What tools/cluster/images.sh calls it."""
+    return f"localhost/multimood/{name}:ci"
+
+
+def _take(work: Path, name: str) -> None:
+    with tempfile.TemporaryDirectory(dir=places.programs()) as folder:
+        archive = f"{folder}/image.tar"
+        _output("buildah", "push", "--quiet", image_of(name), f"docker-archive:{archive}:{image_of(name)}")
+        _output(*_ctr(work), "images", "import", "--snapshotter", "overlayfs", archive)
 
 
 def _ctr(work: Path) -> list[str]:

@@ -9,12 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tools.cluster.places import ClusterError
+from tools.cluster.places import ClusterError, programs
 
 CGROUPS: Final = Path("/sys/fs/cgroup")
 CGROUP: Final = "MULTIMOOD_CLUSTER_CGROUP"
@@ -55,6 +56,27 @@ def enter_new(command: Sequence[str]) -> int:
         outer.kill()  # unshare takes process 1 with it, and that one everything
         outer.wait()
         _remove_cgroup(folders)
+
+
+def hindered() -> str | None:
+    """Say what of this the machine does not allow, having tried it and undone it; None if it allows all of it."""
+    try:
+        _remove_cgroup(_make_cgroup(f"multimood-trial-{os.getpid()}"))
+    except OSError as error:
+        return f"no cgroup can be made: {error}"
+    with tempfile.TemporaryDirectory(dir=_nearest(programs())) as folder:
+        for name in ("lower", "upper", "work", "at"):
+            (Path(folder) / name).mkdir()
+        layers = f"lowerdir={folder}/lower,upperdir={folder}/upper,workdir={folder}/work"
+        inside = ["mount", "-t", "overlay", "overlay", "-o", layers, f"{folder}/at"]
+        argv = ["unshare", "--net", "--mount", "--pid", "--uts", "--fork", "--mount-proc", "--propagation", "private"]
+        done = subprocess.run([*argv, *inside], capture_output=True, text=True, check=False)
+    return f"no namespaces with overlay mounts: {done.stderr.strip()}" if done.returncode else None
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or what is there of the way to it."""
+    return folder if folder.is_dir() else _nearest(folder.parent)
 
 
 def furnish(scratch: Path) -> None:

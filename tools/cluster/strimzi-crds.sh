@@ -7,6 +7,7 @@ FOLDER=$(realpath "$1")
 cd "$(dirname "$0")"
 SCRATCH=$(mktemp -d)
 trap 'rm -rf "$SCRATCH"' EXIT
+command -v mvn > /dev/null || { echo "$0: there is no mvn: install Maven (Debian: apt-get install -y maven)" >&2; exit 1; }
 UV=$(command -v uv || echo ../../.tools/uv/bin/uv)
 
 mvn -q -B -C -Dmaven.repo.local="$SCRATCH/m2" -f crds-pom.xml org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \

@@ -4,6 +4,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -51,11 +52,11 @@ def _check(built: Path, kubectl: str) -> Iterator[str]:
         *(partial(skaffold.rendered, str(built / "skaffold"), kubectl, profile) for profile in skaffold.profiles()),
     ]
     checked: set[str] = set()
-    for make in makers:
-        try:
-            rendered = make()
-        except RenderError as error:
-            yield str(error)
+    with ThreadPoolExecutor(2) as pool:
+        renderings = list(pool.map(_attempt, makers))
+    for rendered in renderings:
+        if isinstance(rendered, RenderError):
+            yield str(rendered)
             continue
         sys.stderr.write(f"{rendered.name}: {len(rendered.manifests)} manifests\n")
         for manifest in rendered.manifests:
@@ -65,6 +66,13 @@ def _check(built: Path, kubectl: str) -> Iterator[str]:
                 where = f"{rendered.name}: {manifest['kind']} {manifest['metadata']['name']}"
                 yield from (f"{where}: {fault}" for fault in schemas.faults(manifest, custom))
         yield from (f"{rendered.name}: {finding}" for finding in policy.findings(rendered))
+
+
+def _attempt(make: Callable[[], Rendered]) -> Rendered | RenderError:
+    try:
+        return make()
+    except RenderError as error:
+        return error
 
 
 if __name__ == "__main__":

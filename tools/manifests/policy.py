@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from tools.manifests.crisis import urgent
 from tools.manifests.labels import SERVING, matches, pods
 from tools.manifests.network import disagreements, unlisted
 from tools.manifests.render import Rendered
@@ -117,7 +118,7 @@ def scaled(rendered: Rendered) -> Iterator[str]:
 
 
 CHECKS: Final[tuple[Callable[[Rendered], Iterator[str]], ...]] = (
-    confined, bounded, attended, connected, unlisted, disagreements, complete, scaled,
+    confined, bounded, attended, urgent, connected, unlisted, disagreements, complete, scaled,
 )  # fmt: skip
 
 

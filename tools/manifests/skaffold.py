@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from tools.manifests.render import ROOT, Rendered, run
+from tools.manifests.render import ROOT, Rendered, documents, run
 
 FILE = ROOT / "skaffold.yaml"
 
@@ -45,5 +45,4 @@ def rendered(skaffold: str, kubectl: str, profile: str) -> Rendered:
         output = Path(home) / "rendered.yaml"
         path = f"{Path(kubectl).absolute().parent}:{os.environ['PATH']}" if "/" in kubectl else os.environ["PATH"]
         run([*argv, f"--output={output}"], HOME=home, PATH=path)
-        manifests = tuple(one for one in yaml.safe_load_all(output.read_text()) if one)
-    return Rendered(f"skaffold {profile or 'run'}", manifests)
+        return Rendered(f"skaffold {profile or 'run'}", documents(output.read_text()))
