@@ -90,5 +90,5 @@ def model_of(state: Array, eligible: Mask, state_version: str) -> Array:
 def softmax(scores: Array, eligible: Mask) -> Array:
     """exp(scores) [n, k] scaled to the eligible; 0 elsewhere."""
     masked = np.where(eligible, scores, BARRED)
-    shares = np.exp(masked - masked.max(axis=1, keepdims=True)) * eligible
+    shares: Array = np.exp(masked - masked.max(axis=1, keepdims=True)) * eligible
     return np.asarray(shares / np.maximum(shares.sum(axis=1, keepdims=True), NOTHING), np.float64)
