@@ -13,7 +13,7 @@ import numpy as np
 from multimood.learning.compared import ALL, DIFFERENCE, Compared, failures
 from multimood.learning.logged import SLICES
 from multimood.ope.evaluate import Estimate
-from multimood.ope.log import Log
+from multimood.ope.log import Bools, Log
 from multimood.ope.policy import Logged, Policy
 from multimood.ope.slicing import Part, parts
 from multimood.ope.support import Limits, Refusal, Support
@@ -96,17 +96,26 @@ def _of_turns(log: Log, challenger: Policy, champion: Policy, rules: Rules) -> I
 def _of_conversations(log: Log, challenger: Policy, champion: Policy, rules: Rules) -> Iterator[list[Part]]:
     """A conversation is in the slice of its first turn. What the logged policy earned needs no estimate."""
 
-    def asked(policy: Policy, estimators: tuple[str, ...]) -> Iterator[Part]:
-        options = {"horizon": rules.horizon, "discount": rules.gamma, "limits": rules.limits, "seed": rules.seed}
-        return parts(log, Question(policy, estimators, **options), SLICES)  # type: ignore[arg-type]
+    def asked(policy: Policy, estimators: tuple[str, ...], rows: Bools) -> list[Part]:
+        limits = {"limits": rules.limits, "seed": rules.seed}
+        question = Question(policy, estimators, rules.horizon, rules.gamma, **limits)  # type: ignore[arg-type]
+        return list(parts(log.take(rows), question))
 
-    beside = {part.slice: part.answer for part in asked(champion, (OF_CONVERSATIONS,))}
-    by_slice: dict[str, list[Part]] = {}
-    for part in asked(challenger, _SHOWN):
-        other = part.logged if isinstance(champion, Logged) else beside[part.slice]
-        by_slice.setdefault(part.slice, []).append(Part(part.slice, part.answer, other))
-        if len(by_slice[part.slice]) == len(_SHOWN):
-            yield by_slice[part.slice]
+    whole = np.ones(len(log), bool)
+    for name, rows in ((ALL, whole), *_slices(log)):
+        found = asked(challenger, _SHOWN if name == ALL else _SHOWN[:1], rows)
+        beside = None if isinstance(champion, Logged) else asked(champion, _SHOWN[:1], rows)[0].answer
+        yield [Part(name, part.answer, part.logged if beside is None else beside) for part in found]
+
+
+def _slices(log: Log) -> Iterator[tuple[str, Bools]]:
+    """Every value of every slice, and the turns [n] of the conversations that begin in it."""
+    begins = np.ones(len(log), bool)
+    begins[1:] = log.conversation[1:] != log.conversation[:-1]
+    for name in SLICES:
+        values = log.slices[name]
+        for value in np.unique(values[begins]):
+            yield f"{name}={value}", np.isin(log.conversation, log.conversation[begins & (values == value)])
 
 
 def _decisive(found: Sequence[Part], rules: Rules) -> tuple[Part, list[Part]]:
