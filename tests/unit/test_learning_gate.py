@@ -9,6 +9,7 @@ from learning_logs import part_of, simulated
 from multimood.learning import gate
 from multimood.learning.gate import Rules, Verdict, judge
 from multimood.ope import Logged, OneStrategy, Policy, Turns
+from multimood.ope import direct as direct_module
 from multimood.ope.log import Floats, Log
 from multimood.ope.policy import over
 
@@ -135,7 +136,8 @@ def test_a_champion_may_be_another_policy(held: Log) -> None:
 
 
 def test_conversations_are_judged_by_their_return(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "SLICES", ("screening_level",))
+    monkeypatch.setattr(gate, "SLICES", ())
+    monkeypatch.setattr(direct_module, "REFITS", 30)
     log = part_of(simulated(1_200, led="hasty"), "held", held=0.9).log
     found = judged(log, Leaning({GOOD: 3.0, "restatement": 3.0, "open question": 3.0, POOR: 0.5}), horizon=8)
     assert {part.answer.estimator for part in found.parts if part.slice == "all"} == {"fqe", "wpdis", "sdr"}
