@@ -303,15 +303,9 @@ def _table(figures: Mapping[str, Any]) -> Table:
 def _lines(figures: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for name, one in figures.get("value", {}).items():
         if "logs" in one:
-            turn, whole = one["turn"], one["conversation"]
-            yield (
-                "value",
-                name,
-                (
-                    f"turn {turn['mean']:.4f} ({turn['least']:.4f}..{turn['most']:.4f}), conversation {whole['mean']:.3f} "
-                    f"({whole['least']:.3f}..{whole['most']:.3f})"
-                ),
-            )
+            spreads = ((what, one[what]) for what in ("turn", "conversation"))
+            told = [f"{what} {it['mean']:.4f} ({it['least']:.4f}..{it['most']:.4f})" for what, it in spreads]
+            yield "value", name, ", ".join(told)
         else:
             yield "value", name, ", ".join(f"{what} {it['value']:.4f} +- {it['error']:.4f}" for what, it in one.items())
     for name, number in figures.get("gate", {}).get("passed", {}).items():
