@@ -35,7 +35,7 @@ from multimood.learning.nearness import kept_near
 from multimood.learning.network import Layer, strategies_of
 from multimood.learning.policies import OnState
 from multimood.learning.taught import Scale, Taught, network_of
-from multimood.ope import Estimate, Logged, Policy, Question, epsilon_soft, evaluate
+from multimood.ope import Estimate, Logged, Policy, Question, Refusal, epsilon_soft, evaluate
 from multimood.ope.log import Log
 from multimood.simulator import World, converse, logging_world, rows, value_of_conversations, value_of_turns
 from multimood.simulator.optimum import Optimum
@@ -204,9 +204,11 @@ def _answers(seed: int) -> tuple[float, dict[str, tuple[float, float, float] | N
     policy = case.learned("bandit", seed)
     truth = value_of_turns(case.world, policy, conversations=PLAYED_OFTEN, seed=TRUTH_SEED + seed).value
     given = evaluate(case.held, Question(policy, ESTIMATORS, seed=seed))
-    return truth, {
-        one.estimator: (one.value, one.low, one.high) if isinstance(one, Estimate) else None for one in given
-    }
+    return truth, {one.estimator: _told(one) for one in given}
+
+
+def _told(answer: Estimate | Refusal) -> tuple[float, float, float] | None:
+    return (answer.value, answer.low, answer.high) if isinstance(answer, Estimate) else None
 
 
 def _covered(some: Sequence[tuple[float, float, float, float]]) -> dict[str, Any]:
