@@ -17,7 +17,7 @@ import numpy as np
 from multimood.errors import ConfigurationError, MultimoodError
 from multimood.learning.card import card
 from multimood.learning.learner import Advance, Arrays, Settings, learner_of, load_arrays
-from multimood.learning.logged import Logged, RowsOf, Wanted, load
+from multimood.learning.logged import RowsOf, Wanted, load
 from multimood.learning.nearness import kept_near
 from multimood.learning.network import Network
 from multimood.learning.policies import GRAPH, open_policy
@@ -157,6 +157,3 @@ def logged_as(place: Path) -> tuple[Wanted, dict[str, Any]]:
         raise ConfigurationError(
             f"{place} is no finished run ({type(error).__name__} in its files): train it"
         ) from None
-
-
-__all__ = ["GATE", "Asked", "GraphError", "Logged", "logged_as", "sha256_of", "train"]
