@@ -44,8 +44,9 @@ from multimood.simulator.records import save
 PARTS: Final = ("value", "gate", "coverage", "memory")
 ESTIMATORS: Final = ("ips", "snips", "dr")
 LED: Final = "hasty"
+VALUE_SEED: Final = 5_000
 FIRST_SEED: Final = 6_000
-"""Settings were tried on lower ones."""
+"""Of gate and coverage. Settings were tried on seeds below both."""
 TRUTH_SEED: Final = 1_000_003
 """Not one of the logs' seeds; in the coverage each log has another, so that no error of the truth is common to all."""
 PLAYED: Final = 20_000
@@ -134,7 +135,7 @@ def value(logs: int, bar: Progress) -> tuple[dict[str, Any], list[harness.Goal]]
     found: dict[str, Any] = {"logged": _truth(world, Logged()), "optimum": _optimum(world)}
     bar.advance(task)
     worths: dict[str, list[dict[str, Any]]] = {learner: [] for learner in learners}
-    for seed in range(FIRST_SEED, FIRST_SEED + logs):
+    for seed in range(VALUE_SEED, VALUE_SEED + logs):
         case = Case.of(seed, CONVERSATIONS)
         for learner in learners:
             policy = case.learned(learner, seed)
@@ -246,8 +247,10 @@ def _copy(log: Path, to: Path, number: int) -> None:
     for file in log.rglob("reply-*.parquet"):
         table = pq.read_table(file)
         for name in ("row_id", "conversation_id", "utterance_id"):
-            other = pa.array([f"{number:02d}{one[2:]}" for one in table.column(name).to_pylist()])
-            table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), other)
+            ids = table.column(name).to_pylist()
+            # The reader tells rows apart by the end of their ids.
+            others = [f"{one[:-2]}{number:02d}" if name == "row_id" else f"{number}-{one}" for one in ids]
+            table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), pa.array(others))
         target = to / file.relative_to(log)
         target.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, target, compression="zstd")

@@ -22,6 +22,8 @@ from multimood.ope.views import Question
 OF_TURNS: Final = "dr"
 OF_CONVERSATIONS: Final = "fqe"
 """What decides. The others stand beside them."""
+NEGLIGIBLE: Final = 0.001
+"""Of reward: a loss in a slice that is smaller matters to nobody, however sure it is."""
 _ROOM: Final = 2
 _SHOWN: Final = (OF_CONVERSATIONS, "wpdis", "sdr")
 
@@ -143,7 +145,7 @@ def _slice(part: Part, whole: Support, rules: Rules) -> Iterator[str]:
         if not _lacks_rows(answer, whole, rules):
             yield f"slice {part.slice}, support: {_told(answer)}"
     elif isinstance(beside, Estimate):
-        if answer.high < beside.value:
+        if answer.high < beside.value and beside.value - answer.value > NEGLIGIBLE:
             yield (
                 f"slice {part.slice} gets worse: {answer.estimator} {answer.value:.4f} (95 % {answer.low:.4f}.."
                 f"{answer.high:.4f}), champion {beside.value:.4f}"
