@@ -5,10 +5,11 @@
 The same log, settings and seed give the same bytes of `policy.onnx`, also after the run was killed and asked for again.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,15 +19,18 @@ from multimood.errors import ConfigurationError, MultimoodError
 from multimood.learning.card import card
 from multimood.learning.learner import Advance, Arrays, Settings, learner_of, load_arrays
 from multimood.learning.logged import RowsOf, Wanted, load
-from multimood.learning.nearness import kept_near
+from multimood.learning.nearness import Nearness, kept_near
 from multimood.learning.network import Network
 from multimood.learning.policies import GRAPH, open_policy
 from multimood.learning.taught import Taught
+from multimood.ope.support import Limits
 from multimood.training.runs import Run
 
 GATE: Final = "gate.json"
 SAMPLE: Final = 2_000
 AGREEMENT: Final = 1e-5
+_ROOM: Final = 1.5
+"""What is held back may speak a little less for the policy than what was learned from."""
 _MADE: Final = (GRAPH, GATE, "card.md", "data.json")
 
 
@@ -67,9 +71,8 @@ def train(rows_of: RowsOf, asked: Asked, out: Path, advance: Advance) -> dict[st
     if not run.checkpoint.exists():
         for name in _MADE:
             (out / name).unlink(missing_ok=True)
-    network, near = kept_near(
-        learner(logged.log, taught, asked.settings, _Kept(run, advance)), taught, asked.settings.bounds
-    )
+    learned = learner(logged.log, taught, asked.settings, _Kept(run, advance))
+    network, near = _judgeable(learned, taught, asked)
     name = asked.name or f"{asked.learner}-{_digest(config)[:8]}"
     metrics = {
         "policy": name,
@@ -86,6 +89,17 @@ def train(rows_of: RowsOf, asked: Asked, out: Path, advance: Advance) -> dict[st
     (out / "card.md").write_text(card(config, logged.as_json(), metrics), encoding="utf-8")
     run.finish(metrics)
     return metrics
+
+
+def _judgeable(learned: Network, taught: Taught, asked: Asked) -> tuple[Network, Nearness]:
+    """Kept near the logged policy; in a small log so near that what is held back can tell of it, if that can be had."""
+    bounds, held = asked.settings.bounds, asked.wanted.held
+    to_judge_by = len(taught.log) * held / (1 - held)
+    least = min(_ROOM * Limits().least_ess / max(to_judge_by, 1.0), 1.0)
+    if least > bounds.least_ess_share:
+        with contextlib.suppress(ConfigurationError):
+            return kept_near(learned, taught, replace(bounds, least_ess_share=least))
+    return kept_near(learned, taught, bounds)
 
 
 def sha256_of(path: Path) -> str:

@@ -79,6 +79,17 @@ def test_a_better_policy_passes_the_gate(trained: Path, log: Path, tmp_path: Pat
     assert whole["ips"]["support"]["ess"] > 50
 
 
+def test_of_a_small_log_a_policy_is_learned_that_the_gate_can_judge(tmp_path: Path) -> None:
+    log = written(simulated(160, seed=12), tmp_path / "log")
+    assert run("train", log, "--out", tmp_path / "run").exit_code == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["nearness"]["ess_share"] > 0.15
+    assert metrics["kept_of_the_fusion_model"] > 0
+    run("evaluate", tmp_path / "run", log)
+    gate = json.loads((tmp_path / "run" / "gate.json").read_text())
+    assert not [why for why in gate["reasons"] if why.startswith("support")]
+
+
 def test_the_clone_of_the_champion_is_refused(log: Path, tmp_path: Path) -> None:
     assert run("train", log, "--learner", "direct", "--out", tmp_path / "direct").exit_code == 0
     result = run("evaluate", tmp_path / "direct", log)
