@@ -23,6 +23,19 @@ _SMALLEST_DIM: Final = 2
 """For a dimension of any size."""
 
 
+READY: Final = "READY"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of a model as the server knows it; `reason` says why it could not be loaded."""
+
+    model: str
+    version: str
+    state: str
+    reason: str
+
+
 class AnswerError(MultimoodError):
     """The server is there and says no."""
 
@@ -48,21 +61,36 @@ class TritonHttp:
         return self._is_ok("/metrics")
 
     def states(self) -> dict[str, str]:
-        """State by model name, as "READY"; models that were never loaded have none."""
-        index = json.loads(self._call("/v2/repository/index", b"{}"))
-        return {model["name"]: model.get("state", "") for model in index}
+        """State by model name, as "READY"; models that were never loaded have none.
 
-    def successes(self, model: str) -> int:
-        """Requests the model has answered since it was loaded."""
-        stats = json.loads(self._call(f"/v2/models/{model}/stats"))
-        return sum(int(version["inference_stats"]["success"]["count"]) for version in stats["model_stats"])
+        Of several versions the best state counts: one that cannot be loaded takes none of the others away.
+        """
+        found: dict[str, str] = {}
+        for one in self.versions():
+            if found.get(one.model) != READY:
+                found[one.model] = one.state
+        return found
+
+    def versions(self, model: str = "") -> list["Version"]:
+        """The versions of a model, or of all, as the server knows them."""
+        index = json.loads(self._call("/v2/repository/index", b"{}"))
+        return [
+            Version(one["name"], one.get("version", ""), one.get("state", ""), one.get("reason", ""))
+            for one in index
+            if model in {"", one["name"]}
+        ]
+
+    def successes(self, model: str, version: str = "") -> int:
+        """Requests the model, or one version of it, has answered since it was loaded."""
+        stats = json.loads(self._call(f"{_path_of(model, version)}/stats"))
+        return sum(int(one["inference_stats"]["success"]["count"]) for one in stats["model_stats"])
 
     def config(self, model: str) -> dict[str, Any]:
         """A loaded model's configuration, as the server understood it."""
         found: dict[str, Any] = json.loads(self._call(f"/v2/models/{model}/config"))
         return found
 
-    def canary(self, model: str) -> None:
+    def canary(self, model: str, version: str = "") -> None:
         """Send the smallest request the model takes: zeros, and empty JSON lists; a stream of no tokens.
 
         A model's health check says nothing of the process it runs in; only an answer does.
@@ -74,13 +102,14 @@ class TritonHttp:
                 for one in config["input"]
                 if not one.get("optional")
             }
-            answer = self._call(f"/v2/models/{model}/generate_stream", json.dumps(content).encode(), within_s=CANARY_S)
+            path = f"{_path_of(model, version)}/generate_stream"
+            answer = self._call(path, json.dumps(content).encode(), within_s=CANARY_S)
             if b'"error"' in answer:
                 raise AnswerError(f"{model} answers the canary with an error")
             return
         head, body = canary_request(config)
         headers = {"Inference-Header-Content-Length": str(len(head)), "Content-Type": "application/octet-stream"}
-        self._call(f"/v2/models/{model}/infer", head + body, headers, within_s=CANARY_S)
+        self._call(f"{_path_of(model, version)}/infer", head + body, headers, within_s=CANARY_S)
 
     def reload(self, model: str) -> None:
         """Unload and load a model; loading alone does nothing while the server believes it to be there."""
@@ -88,7 +117,7 @@ class TritonHttp:
         self.load(model)
 
     def load(self, model: str) -> None:
-        """Load a model; it serves when this returns."""
+        """Load a model, or versions that were added to it; it serves when this returns. Others are not touched."""
         self._call(f"/v2/repository/models/{model}/load", b"{}", within_s=RELOAD_S)
 
     def _is_ok(self, path: str) -> bool:
@@ -119,6 +148,10 @@ class TritonHttp:
             if isinstance(getattr(error, "reason", None), TimeoutError):
                 raise DeadlineExceededError(f"{path}: no answer within {within_s:.0f} s") from None
             raise UnavailableError(f"{path}: {type(error).__name__}") from None
+
+
+def _path_of(model: str, version: str) -> str:
+    return f"/v2/models/{model}/versions/{version}" if version else f"/v2/models/{model}"
 
 
 def canary_request(config: Mapping[str, Any]) -> tuple[bytes, bytes]:
