@@ -579,7 +579,7 @@ class PolicyVersion(_message.Message):
     def __init__(self, version: _Optional[str] = ..., sha256: _Optional[bytes] = ...) -> None: ...
 
 class Rollout(_message.Message):
-    __slots__ = ("context", "model", "champion", "challenger", "share", "stage", "until_us", "reason", "operator", "at_us", "former", "rollout_id")
+    __slots__ = ("context", "model", "champion", "challenger", "share", "stage", "until_us", "reason", "operator", "at_us", "former", "rollout_id", "figures")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     CHAMPION_FIELD_NUMBER: _ClassVar[int]
@@ -592,6 +592,7 @@ class Rollout(_message.Message):
     AT_US_FIELD_NUMBER: _ClassVar[int]
     FORMER_FIELD_NUMBER: _ClassVar[int]
     ROLLOUT_ID_FIELD_NUMBER: _ClassVar[int]
+    FIGURES_FIELD_NUMBER: _ClassVar[int]
     context: Context
     model: str
     champion: PolicyVersion
@@ -604,4 +605,25 @@ class Rollout(_message.Message):
     at_us: int
     former: PolicyVersion
     rollout_id: str
-    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., model: _Optional[str] = ..., champion: _Optional[_Union[PolicyVersion, _Mapping]] = ..., challenger: _Optional[_Union[PolicyVersion, _Mapping]] = ..., share: _Optional[float] = ..., stage: _Optional[_Union[RolloutStage, str]] = ..., until_us: _Optional[int] = ..., reason: _Optional[str] = ..., operator: _Optional[str] = ..., at_us: _Optional[int] = ..., former: _Optional[_Union[PolicyVersion, _Mapping]] = ..., rollout_id: _Optional[str] = ...) -> None: ...
+    figures: _containers.RepeatedCompositeFieldContainer[GuardFigure]
+    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., model: _Optional[str] = ..., champion: _Optional[_Union[PolicyVersion, _Mapping]] = ..., challenger: _Optional[_Union[PolicyVersion, _Mapping]] = ..., share: _Optional[float] = ..., stage: _Optional[_Union[RolloutStage, str]] = ..., until_us: _Optional[int] = ..., reason: _Optional[str] = ..., operator: _Optional[str] = ..., at_us: _Optional[int] = ..., former: _Optional[_Union[PolicyVersion, _Mapping]] = ..., rollout_id: _Optional[str] = ..., figures: _Optional[_Iterable[_Union[GuardFigure, _Mapping]]] = ...) -> None: ...
+
+class GuardFigure(_message.Message):
+    __slots__ = ("name", "champion", "challenger", "low", "high", "champion_conversations", "challenger_conversations", "verdict")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CHAMPION_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGER_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    CHAMPION_CONVERSATIONS_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGER_CONVERSATIONS_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    champion: float
+    challenger: float
+    low: float
+    high: float
+    champion_conversations: int
+    challenger_conversations: int
+    verdict: str
+    def __init__(self, name: _Optional[str] = ..., champion: _Optional[float] = ..., challenger: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., champion_conversations: _Optional[int] = ..., challenger_conversations: _Optional[int] = ..., verdict: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,388 @@
+"""`multimood rl promote|rollback|status`: a policy into service, back out of it, and how that stands."""
+
+import asyncio
+import contextlib
+import getpass
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from multimood.cli.brokers import kafka_of
+from multimood.cli.logplace import DATA, store_of
+from multimood.clock import now_us
+from multimood.contracts.v1 import events_pb2 as pb
+from multimood.errors import UnavailableError
+from multimood.local.endpoints import Endpoints
+from multimood.models import recorded
+from multimood.perception.strategy import MODEL, SHIPPED
+from multimood.rollout.approval import approved_by
+from multimood.rollout.audit import Audit, BucketShelf, FolderShelf, as_object, as_objects
+from multimood.rollout.candidate import candidate_of
+from multimood.rollout.errors import PromotionRefusedError
+from multimood.rollout.standing import NONE, Standing, Version
+
+if TYPE_CHECKING:
+    from multimood.rollout.bring import Place
+    from multimood.rollout.promotion import Outcome, Progress
+
+GRAPH: Final = "triton_models/policy/1/model.onnx"
+TRITON: Final = "triton:8000"
+MOST_HISTORY: Final = 20
+
+DataOption = Annotated[Path, typer.Option("--data", help="Folder of the local system.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", help="The policy model on Triton. Default: `policy`, for esconv `policy_esconv`.")
+]
+RepositoryOption = Annotated[
+    str,
+    typer.Option(
+        "--repository", envvar="MULTIMOOD_ROLLOUT_REPOSITORY",
+        help="Triton's model repository, as Triton reads it: a folder, s3://bucket/path or s3://https://host:port/"
+        "bucket/path. Default: that of the local system.",
+    ),
+]  # fmt: skip
+TritonOption = Annotated[
+    str,
+    typer.Option(
+        "--triton", envvar="MULTIMOOD_ROLLOUT_TRITON",
+        help="host:port of Triton's HTTP interface; behind a name with several addresses each server is told.",
+    ),
+]  # fmt: skip
+AuditOption = Annotated[
+    str,
+    typer.Option(
+        "--audit", envvar="MULTIMOOD_ROLLOUT_AUDIT",
+        help="Folder for the audit records. Default: audit/rollouts/ in the experience bucket.",
+    ),
+]  # fmt: skip
+OperatorOption = Annotated[
+    str, typer.Option("--operator", help="Who lets it pass: a name or a role; every step names them.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What the options say of the places."""
+
+    data: Path
+    repository: str
+    triton: str
+    audit: str
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the three commands beside `train` and `evaluate`."""
+    for command in (promote, rollback, status):
+        app.command()(command)
+
+
+def promote(  # noqa: PLR0917 - each is an option
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `multimood rl evaluate` let pass.")],
+    operator: OperatorOption = "",
+    policy_file: Annotated[
+        Path | None, typer.Option("--policy-file", help="Rules (TOML) that let it pass in place of a human.")
+    ] = None,
+    stages: Annotated[
+        str, typer.Option("--stages", help="Shares of the conversations, one canary after another, then all.")
+    ] = "0.1,0.5",
+    share: Annotated[
+        float | None, typer.Option("--share", min=0.001, max=1, help="One canary of this share instead of stages.")
+    ] = None,
+    least: Annotated[
+        int, typer.Option("--least", min=2, help="Conversations that either must have had in every stage.")
+    ] = 50,
+    lease: Annotated[
+        float, typer.Option("--lease", min=5, help="Seconds after which a canary ends that nobody renews.")
+    ] = 120.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1, help="Seconds for all stages; undecided by then is rolled back.")
+    ] = 86_400.0,
+    keep: Annotated[int, typer.Option("--keep", min=0, help="Old versions that stay, beside the former champion.")] = 3,
+    model: ModelOption = "",
+    repository: RepositoryOption = "",
+    triton: TritonOption = "",
+    audit: AuditOption = "",
+    as_json: JsonOption = False,
+    data: DataOption = DATA,
+) -> None:
+    """Put a policy into service: write, load, check, canary, watch, and complete or roll back.
+
+    RUN must hold `policy.onnx` and a `gate.json` that let exactly this graph pass; there is no way round the gate, and
+    beyond it a human (--operator) or a file of rules (--policy-file) has to let it pass. The graph is tried on every
+    Triton server, becomes the next version of the model, and gets a share of the conversations; trust, failures of the
+    crisis gate, escalations, refused replies, missing answers and latency are compared with the champion's. What is
+    worse is rolled back at once. Ctrl-C, or a kill, leaves a canary that ends by its lease.
+
+    Exit code 0: it is the champion. 1: it was refused, rolled back or taken over, and the champion is who it was.
+    """
+    where = Where(data, repository, triton, audit)
+    candidate = candidate_of(run)
+    who = approved_by(operator, policy_file, candidate)
+    from multimood.rollout.promotion import Plan  # noqa: PLC0415 - numpy and the bus are slow to import
+
+    plan = Plan((share,) if share is not None else _shares(stages), least, lease, timeout)
+    name = model or MODEL[candidate.taxonomy] or f"policy_{candidate.taxonomy}"
+    console = Console(stderr=True)
+
+    async def promoted() -> "tuple[Version, Outcome]":
+        from multimood.rollout.promotion import Promotion  # noqa: PLC0415
+        from multimood.rollout.standing import version_of  # noqa: PLC0415
+        from multimood.rollout.steps import Rollout, last_of, steps_of  # noqa: PLC0415
+
+        kafka = kafka_of(data)
+        steps = await steps_of(kafka, name)
+        _, standing = last_of(steps, shipped_of(name))
+        if standing.is_canary(now_us()):
+            raise PromotionRefusedError(
+                f"a canary of {name} {standing.challenger} is going on, until {_time(standing.until_us)} if nobody "
+                "renews it: wait for its end, or `multimood rl rollback`"
+            )
+        if candidate.sha256 == standing.champion.sha256:
+            raise PromotionRefusedError(f"this policy is the champion already: {name} {standing.champion}")
+        named = [version_of(one) for step in steps for one in (step.champion, step.challenger)]
+        used = {int(one.version) for one in named if one is not None and one.version}
+        async with _placed(where, name) as place, _audited(where) as book:
+            with console.status("trying the graph, and loading it"):
+                version = await place.bring(candidate, used)
+            console.print(f"{name} {version} is ready on {len(place.servers.each)} server(s)", highlight=False)
+            rollout = Rollout(name, standing.champion, version, who)
+            with Live(console=console, refresh_per_second=2, transient=True) as live:
+                promotion = Promotion(rollout, plan, kafka, book, lambda progress: live.update(_shown(progress)))
+                outcome = await promotion.run()
+            needed = (standing.champion, version) if outcome.kind == "completed" else (standing.champion,)
+            await place.prune(needed, keep)
+            return version, outcome
+
+    try:
+        version, outcome = asyncio.run(promoted())
+    except KeyboardInterrupt:
+        console.print("broken off: a canary that has begun ends by its lease, see `multimood rl status`")
+        raise typer.Exit(1) from None
+    if as_json:
+        told = {"version": version.version, "sha256": version.sha256.hex(), "outcome": outcome.kind}
+        typer.echo(json.dumps({**told, "model": name, "reason": outcome.reason, "unrecorded": outcome.unrecorded}))
+    else:
+        typer.echo(f"{name} {version}: {outcome.kind.replace('_', ' ')}: {outcome.reason}")
+    if outcome.unrecorded:
+        typer.echo(f"the audit lacks a step: {outcome.unrecorded}", err=True)
+    raise typer.Exit(0 if outcome.kind == "completed" else 1)
+
+
+def rollback(  # noqa: PLR0917 - each is an option
+    to: Annotated[
+        str, typer.Option("--to", help="A version; `none`: the fusion model's own distribution. Default: the former.")
+    ] = "",
+    reason: Annotated[str, typer.Option("--reason", help="For whoever reads the history.")] = "by hand",
+    operator: OperatorOption = "",
+    model: ModelOption = "",
+    repository: RepositoryOption = "",
+    triton: TritonOption = "",
+    audit: AuditOption = "",
+    data: DataOption = DATA,
+) -> None:
+    """End a canary, or go back to the champion before, or to a named version. Takes effect within a second.
+
+    A canary is ended without asking anybody. A version that is to be the champion again must be in the repository,
+    unchanged, and ready on every Triton server. A promotion that is running notices and ends. Exit code 0: done.
+    """
+    name, where = model or MODEL["mesc"], Where(data, repository, triton, audit)
+    step, unrecorded = asyncio.run(_rolled_back(name, to, reason, operator or getpass.getuser(), where))
+    typer.echo(f"{name}: {_version(step.champion)} is the champion")
+    if unrecorded:
+        typer.echo(f"the audit lacks this step: {unrecorded}", err=True)
+
+
+async def _rolled_back(name: str, to: str, reason: str, who: str, where: Where) -> tuple[pb.Rollout, str]:
+    from multimood.bus.publisher import Publisher  # noqa: PLC0415
+    from multimood.rollout.promotion import SERVICE  # noqa: PLC0415
+    from multimood.rollout.steps import Rollout, former_of, last_of, publish, steps_of  # noqa: PLC0415
+
+    kafka = kafka_of(where.data)
+    last, standing = last_of(await steps_of(kafka, name), shipped_of(name))
+    target: Version | None = standing.champion
+    if to or standing.challenger is None:
+        former = former_of(last) if last is not None else None
+        if not to and former is None:
+            raise PromotionRefusedError(
+                f"{name} {standing.champion} has no former champion here: name a version by --to"
+            )
+        async with _placed(where, name) as place:
+            target = former if not to else NONE if to == "none" else await _named(place, to)
+            assert target is not None
+            if target.version:
+                await place.check(target)
+    assert target is not None
+    replaced = standing.challenger or standing.champion
+    step = Rollout(name, target, replaced, who).rolled_back(reason)
+    publisher = Publisher(kafka, SERVICE)
+    await publisher.start()
+    try:
+        await publish(publisher, step)
+    finally:
+        await publisher.stop()
+    async with _audited(where) as book:
+        return step, await book.record_if_possible(step)
+
+
+def status(
+    model: ModelOption = "",
+    as_json: JsonOption = False,
+    data: DataOption = DATA,
+) -> None:
+    """How the rollout stands: champion, challenger, share and lease, what the guard saw, and the steps before."""
+    from multimood.rollout.steps import last_of, steps_of  # noqa: PLC0415
+
+    name = model or MODEL["mesc"]
+    steps = asyncio.run(steps_of(kafka_of(data), name))
+    last, standing = last_of(steps, shipped_of(name))
+    if as_json:
+        state = {"model": name, "state": _state_of(last, standing), "champion": _object(standing.champion)}
+        canary = {"challenger": _object(standing.challenger), "share": standing.share, "until_us": standing.until_us}
+        last_step = None if last is None else as_object(last)
+        typer.echo(
+            json.dumps(
+                {**state, **(canary if standing.challenger else {}), "last": last_step, "history": as_objects(steps)}
+            )
+        )
+        return
+    console = Console()
+    console.print(f"{name}: {_state_of(last, standing)}, champion {standing.champion}", highlight=False)
+    if standing.challenger is not None:
+        lease = f"until {_time(standing.until_us)}" if standing.is_canary(now_us()) else "its lease is over"
+        console.print(f"challenger {standing.challenger}, share {standing.share:g}, {lease}", highlight=False)
+    if last is not None and last.figures:
+        console.print(_figures(last.figures))
+    table = Table("when", "stage", "champion", "challenger", "share", "by", "why", box=None, pad_edge=False)
+    for step in _told_steps(steps)[-MOST_HISTORY:]:
+        stage = pb.RolloutStage.Name(step.stage).removeprefix("ROLLOUT_STAGE_").lower()
+        challenger = _version(step.challenger) if step.HasField("challenger") else ""
+        share = f"{step.share:g}" if step.stage == pb.ROLLOUT_STAGE_CANARY else ""
+        cells = (stage, _version(step.champion), challenger, share, escape(step.operator), escape(step.reason))
+        table.add_row(_time(step.at_us), *cells)
+    console.print(table if steps else "nothing was ever promoted")
+
+
+def shipped_of(model: str) -> Version:
+    """The champion while nothing was promoted: the version that is shipped, of a model that is."""
+    if model != MODEL["mesc"]:
+        return NONE
+    return Version(SHIPPED, bytes.fromhex(recorded(model).files[GRAPH]))
+
+
+def _told_steps(steps: Sequence[pb.Rollout]) -> list[pb.Rollout]:
+    """Without the renewals of a lease, but the last."""
+    kept = []
+    for step, after in zip(steps, [*steps[1:], None], strict=True):
+        same = after is not None and (after.rollout_id, after.stage, after.share) == (
+            step.rollout_id, step.stage, step.share,
+        )  # fmt: skip
+        if not same:
+            kept.append(step)
+    return kept
+
+
+def _state_of(last: pb.Rollout | None, standing: Standing) -> str:
+    if last is None:
+        return "nothing promoted"
+    if standing.challenger is not None:
+        return "canary" if standing.is_canary(now_us()) else "lease over"
+    return "completed" if last.stage == pb.ROLLOUT_STAGE_COMPLETED else "rolled back"
+
+
+@contextlib.asynccontextmanager
+async def _placed(where: Where, model: str) -> "AsyncIterator[Place]":
+    from multimood.rollout.bring import Place  # noqa: PLC0415 - numpy
+    from multimood.rollout.repository import repository_at  # noqa: PLC0415
+    from multimood.rollout.serving import Servers  # noqa: PLC0415
+
+    folder, address = where.repository, where.triton
+    if not (folder and address):
+        try:
+            local = Endpoints.of(where.data)
+        except UnavailableError as error:
+            raise UnavailableError(f"{error}; or say --repository and --triton") from None
+        folder = folder or str(local.data.models)
+        address = address or f"127.0.0.1:{local.ports['triton.http']}"
+    servers = await asyncio.to_thread(Servers.at, address)
+    s3 = store_of(where.data) if folder.startswith("s3://") else None
+    from multimood.settings import StoreSettings  # noqa: PLC0415
+
+    async with repository_at(folder, s3 or StoreSettings()) as repository:
+        yield Place(model, repository, servers)
+
+
+@contextlib.asynccontextmanager
+async def _audited(where: Where) -> AsyncIterator[Audit]:
+    from multimood.store import Store  # noqa: PLC0415
+
+    if where.audit:
+        yield Audit(FolderShelf(Path(where.audit)))
+        return
+    s3 = store_of(where.data)
+    store = Store(s3)
+    try:
+        yield Audit(BucketShelf(store, s3.experience_bucket))
+    finally:
+        await store.close()
+
+
+async def _named(place: "Place", name: str) -> Version:
+    there = await place.repository.versions(place.model)
+    if not (name.isascii() and name.isdecimal() and int(name) in there):
+        known = ", ".join(map(str, sorted(there))) or "none"
+        raise PromotionRefusedError(f"{place.model} has no version {name!r}; there are {known}")
+    return Version(str(int(name)), there[int(name)])
+
+
+def _shares(stages: str) -> tuple[float, ...]:
+    try:
+        shares = tuple(float(one) for one in stages.split(","))
+    except ValueError:
+        shares = ()
+    if not shares or not all(0 < one <= 1 for one in shares) or list(shares) != sorted(set(shares)):
+        raise typer.BadParameter(f"--stages {stages}: write shares above 0 and at most 1, upwards, such as 0.1,0.5")
+    return tuple(one for one in shares if one < 1) or (1.0,)
+
+
+def _shown(progress: "Progress") -> Group:
+    champion, challenger = progress.conversations
+    left_s = max(0, (progress.until_us - now_us()) // 1_000_000)
+    rollout = progress.rollout
+    head = (
+        f"{rollout.model} {rollout.challenger} gets {progress.share:g} of the conversations, {rollout.champion} the rest"
+        f"\nin this stage {challenger} and {champion} conversations; lease {left_s} s"
+    )
+    from multimood.rollout.steps import figure_of  # noqa: PLC0415
+
+    return Group(Text(head), _figures([figure_of(one) for one in progress.figures]))
+
+
+def _figures(figures: Sequence[pb.GuardFigure]) -> Table:
+    table = Table("guard", "champion", "challenger", "difference", "verdict", box=None, pad_edge=False)
+    for one in figures:
+        interval = f"{one.low:.3g} to {one.high:.3g}"
+        table.add_row(one.name, f"{one.champion:.3g}", f"{one.challenger:.3g}", interval, one.verdict)
+    return table
+
+
+def _version(version: pb.PolicyVersion) -> str:
+    return str(Version(version.version, version.sha256))
+
+
+def _object(version: Version | None) -> dict[str, str] | None:
+    return None if version is None else {"version": version.version, "sha256": version.sha256.hex()}
+
+
+def _time(at_us: int) -> str:
+    return datetime.fromtimestamp(at_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
