@@ -4,21 +4,18 @@ import asyncio
 import contextlib
 import getpass
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
 
 from multimood.cli.brokers import kafka_of
 from multimood.cli.logplace import DATA, store_of
+from multimood.cli.rollout_shown import shown_progress, shown_status, state_of, time_name, version_name, version_object
 from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import UnavailableError
@@ -29,11 +26,12 @@ from multimood.rollout.approval import approved_by
 from multimood.rollout.audit import Audit, BucketShelf, FolderShelf, as_object, as_objects
 from multimood.rollout.candidate import candidate_of
 from multimood.rollout.errors import PromotionRefusedError
-from multimood.rollout.standing import NONE, Standing, Version
+from multimood.rollout.settings import RolloutSettings
+from multimood.rollout.standing import NONE, Version
 
 if TYPE_CHECKING:
     from multimood.rollout.bring import Place
-    from multimood.rollout.promotion import Outcome, Progress
+    from multimood.rollout.promotion import Outcome
 
 GRAPH: Final = "triton_models/policy/1/model.onnx"
 TRITON: Final = "triton:8000"
@@ -46,25 +44,27 @@ ModelOption = Annotated[
 RepositoryOption = Annotated[
     str,
     typer.Option(
-        "--repository", envvar="MULTIMOOD_ROLLOUT_REPOSITORY",
-        help="Triton's model repository, as Triton reads it: a folder, s3://bucket/path or s3://https://host:port/"
-        "bucket/path. Default: that of the local system.",
+        "--repository",
+        help="Triton's model repository, as Triton reads it: a folder or s3://... Default: "
+        "MULTIMOOD_ROLLOUT_REPOSITORY, else the local system's.",
     ),
-]  # fmt: skip
+]
 TritonOption = Annotated[
     str,
     typer.Option(
-        "--triton", envvar="MULTIMOOD_ROLLOUT_TRITON",
-        help="host:port of Triton's HTTP interface; behind a name with several addresses each server is told.",
+        "--triton",
+        help="host:port of Triton's HTTP interface, each address of the name. Default: MULTIMOOD_ROLLOUT_TRITON, else "
+        "the local system's.",
     ),
-]  # fmt: skip
+]
 AuditOption = Annotated[
     str,
     typer.Option(
-        "--audit", envvar="MULTIMOOD_ROLLOUT_AUDIT",
-        help="Folder for the audit records. Default: audit/rollouts/ in the experience bucket.",
+        "--audit",
+        help="Folder for the audit records. Default: MULTIMOOD_ROLLOUT_AUDIT, else audit/rollouts/ in the experience "
+        "bucket.",
     ),
-]  # fmt: skip
+]
 OperatorOption = Annotated[
     str, typer.Option("--operator", help="Who lets it pass: a name or a role; every step names them.")
 ]
@@ -73,12 +73,18 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object, for p
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What the options say of the places."""
+    """What options and environment say of the places; empty: the local system's."""
 
     data: Path
     repository: str
     triton: str
     audit: str
+
+    @classmethod
+    def of(cls, data: Path, repository: str, triton: str, audit: str) -> "Where":
+        """An option counts more than the environment."""
+        own = RolloutSettings()
+        return cls(data, repository or own.repository, triton or own.triton, audit or own.audit)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -97,7 +103,7 @@ def promote(  # noqa: PLR0917 - each is an option
         str, typer.Option("--stages", help="Shares of the conversations, one canary after another, then all.")
     ] = "0.1,0.5",
     share: Annotated[
-        float | None, typer.Option("--share", min=0.001, max=1, help="One canary of this share instead of stages.")
+        float | None, typer.Option("--share", min=0.001, max=0.99, help="One canary of this share instead of stages.")
     ] = None,
     least: Annotated[
         int, typer.Option("--least", min=2, help="Conversations that either must have had in every stage.")
@@ -126,7 +132,7 @@ def promote(  # noqa: PLR0917 - each is an option
 
     Exit code 0: it is the champion. 1: it was refused, rolled back or taken over, and the champion is who it was.
     """
-    where = Where(data, repository, triton, audit)
+    where = Where.of(data, repository, triton, audit)
     candidate = candidate_of(run)
     who = approved_by(operator, policy_file, candidate)
     from multimood.rollout.promotion import Plan  # noqa: PLC0415 - numpy and the bus are slow to import
@@ -145,7 +151,7 @@ def promote(  # noqa: PLR0917 - each is an option
         _, standing = last_of(steps, shipped_of(name))
         if standing.is_canary(now_us()):
             raise PromotionRefusedError(
-                f"a canary of {name} {standing.challenger} is going on, until {_time(standing.until_us)} if nobody "
+                f"a canary of {name} {standing.challenger} is going on, until {time_name(standing.until_us)} if nobody "
                 "renews it: wait for its end, or `multimood rl rollback`"
             )
         if candidate.sha256 == standing.champion.sha256:
@@ -158,7 +164,7 @@ def promote(  # noqa: PLR0917 - each is an option
             console.print(f"{name} {version} is ready on {len(place.servers.each)} server(s)", highlight=False)
             rollout = Rollout(name, standing.champion, version, who)
             with Live(console=console, refresh_per_second=2, transient=True) as live:
-                promotion = Promotion(rollout, plan, kafka, book, lambda progress: live.update(_shown(progress)))
+                promotion = Promotion(rollout, plan, kafka, book, lambda seen: live.update(shown_progress(seen)))
                 outcome = await promotion.run()
             needed = (standing.champion, version) if outcome.kind == "completed" else (standing.champion,)
             await place.prune(needed, keep)
@@ -196,9 +202,9 @@ def rollback(  # noqa: PLR0917 - each is an option
     A canary is ended without asking anybody. A version that is to be the champion again must be in the repository,
     unchanged, and ready on every Triton server. A promotion that is running notices and ends. Exit code 0: done.
     """
-    name, where = model or MODEL["mesc"], Where(data, repository, triton, audit)
+    name, where = model or MODEL["mesc"], Where.of(data, repository, triton, audit)
     step, unrecorded = asyncio.run(_rolled_back(name, to, reason, operator or getpass.getuser(), where))
-    typer.echo(f"{name}: {_version(step.champion)} is the champion")
+    typer.echo(f"{name}: {version_name(step.champion)} is the champion")
     if unrecorded:
         typer.echo(f"the audit lacks this step: {unrecorded}", err=True)
 
@@ -247,30 +253,18 @@ def status(
     steps = asyncio.run(steps_of(kafka_of(data), name))
     last, standing = last_of(steps, shipped_of(name))
     if as_json:
-        state = {"model": name, "state": _state_of(last, standing), "champion": _object(standing.champion)}
-        canary = {"challenger": _object(standing.challenger), "share": standing.share, "until_us": standing.until_us}
-        last_step = None if last is None else as_object(last)
-        typer.echo(
-            json.dumps(
-                {**state, **(canary if standing.challenger else {}), "last": last_step, "history": as_objects(steps)}
-            )
-        )
+        found: dict[str, object] = {
+            "model": name,
+            "state": state_of(last, standing),
+            "champion": version_object(standing.champion),
+        }
+        if standing.challenger is not None:
+            found |= {"challenger": version_object(standing.challenger), "share": standing.share}
+            found |= {"until_us": standing.until_us}
+        found |= {"last": None if last is None else as_object(last), "history": as_objects(steps)}
+        typer.echo(json.dumps(found))
         return
-    console = Console()
-    console.print(f"{name}: {_state_of(last, standing)}, champion {standing.champion}", highlight=False)
-    if standing.challenger is not None:
-        lease = f"until {_time(standing.until_us)}" if standing.is_canary(now_us()) else "its lease is over"
-        console.print(f"challenger {standing.challenger}, share {standing.share:g}, {lease}", highlight=False)
-    if last is not None and last.figures:
-        console.print(_figures(last.figures))
-    table = Table("when", "stage", "champion", "challenger", "share", "by", "why", box=None, pad_edge=False)
-    for step in _told_steps(steps)[-MOST_HISTORY:]:
-        stage = pb.RolloutStage.Name(step.stage).removeprefix("ROLLOUT_STAGE_").lower()
-        challenger = _version(step.challenger) if step.HasField("challenger") else ""
-        share = f"{step.share:g}" if step.stage == pb.ROLLOUT_STAGE_CANARY else ""
-        cells = (stage, _version(step.champion), challenger, share, escape(step.operator), escape(step.reason))
-        table.add_row(_time(step.at_us), *cells)
-    console.print(table if steps else "nothing was ever promoted")
+    shown_status(name, steps, last, standing)
 
 
 def shipped_of(model: str) -> Version:
@@ -278,26 +272,6 @@ def shipped_of(model: str) -> Version:
     if model != MODEL["mesc"]:
         return NONE
     return Version(SHIPPED, bytes.fromhex(recorded(model).files[GRAPH]))
-
-
-def _told_steps(steps: Sequence[pb.Rollout]) -> list[pb.Rollout]:
-    """Without the renewals of a lease, but the last."""
-    kept = []
-    for step, after in zip(steps, [*steps[1:], None], strict=True):
-        same = after is not None and (after.rollout_id, after.stage, after.share) == (
-            step.rollout_id, step.stage, step.share,
-        )  # fmt: skip
-        if not same:
-            kept.append(step)
-    return kept
-
-
-def _state_of(last: pb.Rollout | None, standing: Standing) -> str:
-    if last is None:
-        return "nothing promoted"
-    if standing.challenger is not None:
-        return "canary" if standing.is_canary(now_us()) else "lease over"
-    return "completed" if last.stage == pb.ROLLOUT_STAGE_COMPLETED else "rolled back"
 
 
 @contextlib.asynccontextmanager
@@ -350,39 +324,7 @@ def _shares(stages: str) -> tuple[float, ...]:
         shares = tuple(float(one) for one in stages.split(","))
     except ValueError:
         shares = ()
-    if not shares or not all(0 < one <= 1 for one in shares) or list(shares) != sorted(set(shares)):
-        raise typer.BadParameter(f"--stages {stages}: write shares above 0 and at most 1, upwards, such as 0.1,0.5")
-    return tuple(one for one in shares if one < 1) or (1.0,)
-
-
-def _shown(progress: "Progress") -> Group:
-    champion, challenger = progress.conversations
-    left_s = max(0, (progress.until_us - now_us()) // 1_000_000)
-    rollout = progress.rollout
-    head = (
-        f"{rollout.model} {rollout.challenger} gets {progress.share:g} of the conversations, {rollout.champion} the rest"
-        f"\nin this stage {challenger} and {champion} conversations; lease {left_s} s"
-    )
-    from multimood.rollout.steps import figure_of  # noqa: PLC0415
-
-    return Group(Text(head), _figures([figure_of(one) for one in progress.figures]))
-
-
-def _figures(figures: Sequence[pb.GuardFigure]) -> Table:
-    table = Table("guard", "champion", "challenger", "difference", "verdict", box=None, pad_edge=False)
-    for one in figures:
-        interval = f"{one.low:.3g} to {one.high:.3g}"
-        table.add_row(one.name, f"{one.champion:.3g}", f"{one.challenger:.3g}", interval, one.verdict)
-    return table
-
-
-def _version(version: pb.PolicyVersion) -> str:
-    return str(Version(version.version, version.sha256))
-
-
-def _object(version: Version | None) -> dict[str, str] | None:
-    return None if version is None else {"version": version.version, "sha256": version.sha256.hex()}
-
-
-def _time(at_us: int) -> str:
-    return datetime.fromtimestamp(at_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    canaries = tuple(one for one in shares if one != 1)  # all is what comes after the last of them
+    if not canaries or not all(0 < one < 1 for one in canaries) or list(shares) != sorted(set(shares)):
+        raise typer.BadParameter(f"--stages {stages}: write shares between 0 and 1, upwards, such as 0.1,0.5")
+    return canaries

@@ -90,7 +90,7 @@ def as_object(step: pb.Rollout) -> dict[str, object]:
         "figures": [MessageToDict(one, preserving_proto_field_name=True) for one in step.figures],
     }
     for name in ("champion", "challenger", "former"):
-        if step.HasField(name):  # type: ignore[arg-type]
+        if step.HasField(name):
             version: pb.PolicyVersion = getattr(step, name)
             found[name] = {"version": version.version, "sha256": version.sha256.hex()}
     return found

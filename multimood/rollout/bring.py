@@ -74,7 +74,7 @@ class Place:
         await asyncio.to_thread(self.servers.forget_removed, self.model)
 
     async def prune(self, needed: Collection[Version], kept: int = KEPT) -> list[int]:
-        """Remove the oldest versions that nobody needs but `kept`; gives their numbers. The shipped one always stays."""
+        """Remove the oldest versions that nobody needs, all but `kept`; gives their numbers. The shipped one stays."""
         there = await self.repository.versions(self.model)
         must = {int(one.version) for one in needed if one.version} | {int(SHIPPED)}
         spare = sorted(number for number in there if number not in must)

@@ -80,7 +80,7 @@ async def steps_of(settings: KafkaSettings, model: str) -> list[pb.Rollout]:
     async def read() -> None:
         async for received in follower:
             if isinstance(received.message, pb.Rollout) and received.message.model == model:
-                found.append(received.message)
+                found.append(received.message)  # noqa: PERF401 - it has no end, it is broken off
 
     reading = asyncio.create_task(read())
     try:
@@ -116,6 +116,7 @@ def _message(version: Version) -> pb.PolicyVersion:
 
 
 def figure_of(figure: Figure) -> pb.GuardFigure:
+    """A guard's figure as a step keeps it."""
     champion, challenger = figure.champion, figure.challenger
     return pb.GuardFigure(
         name=figure.guard.name, champion=champion.mean, challenger=challenger.mean, low=figure.low, high=figure.high,

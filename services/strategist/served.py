@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -18,8 +19,9 @@ from multimood.telemetry.measures import Level, Tally
 
 logger = logging.getLogger(__name__)
 
+MISSES: Final = 3
 REST_S: Final = 2.0
-"""A version that did not answer is not asked for so long: the person waits for every attempt."""
+"""A version that did not answer so many times in a row is not asked for so long: somebody waits for every attempt."""
 
 _answers = Tally("multimood_policy_answers", "Questions to the policy model", ["version", "outcome"])
 _share = Level("multimood_rollout_share", "Share of the conversations that a challenger answers")
@@ -59,6 +61,7 @@ class ServedPolicy:
         self._deadline_s = deadline_s
         self._clock = clock
         self._standing = Standing(champion)
+        self._misses: Counter[Version] = Counter()
         self._rests: dict[Version, float] = {}
         _share.ask(lambda: self._standing.share if self._standing.is_canary(now_us()) else 0.0)
         _abandoned.ask(lambda: float(self._standing.challenger is not None and not self._standing.is_canary(now_us())))
@@ -79,6 +82,7 @@ class ServedPolicy:
             )
             return
         self._standing = standing
+        self._misses.clear()
         self._rests.clear()
         logger.info(
             "a step of a rollout",
@@ -112,12 +116,15 @@ class ServedPolicy:
             found = await self._client.infer(self.model, asked, self._deadline_s, version=version.version)
             answer = policy_answer(found.outputs, eligible, self._taxonomy)
         except MultimoodError as error:
-            self._rests[version] = self._clock() + REST_S
+            self._misses[version] += 1
+            if self._misses[version] >= MISSES:
+                self._rests[version] = self._clock() + REST_S
             _answers.add(version.version, error.code)
             logger.warning(
                 "the policy model gave no usable answer",
                 extra={"model": self.model, "version": str(version), "code": error.code, "cause": str(error)},
             )
             return None
+        self._misses.pop(version, None)
         _answers.add(version.version, "answered")
         return answer

@@ -20,7 +20,7 @@ from multimood.rollout.standing import NONE, Version, place
 from multimood.taxonomy import MESC_STRATEGIES
 from services.strategist.__main__ import chooser_of, served_of
 from services.strategist.agent import Strategist, processor
-from services.strategist.served import REST_S, ServedPolicy
+from services.strategist.served import MISSES, REST_S, ServedPolicy
 from services.strategist.settings import StrategistSettings
 
 pytestmark = pytest.mark.unit
@@ -135,12 +135,14 @@ async def test_a_challenger_that_does_not_answer_gives_way_to_the_champion_and_r
     world = World()
     world.canary(1.0)
     world.models.broken["2"] = UnavailableError("gone")
-    assert told(await world.decide("u0")) == ("2", "1", "step-1")
-    assert told(await world.decide("u1", "d")) == ("2", "1", "step-1")
-    assert [version for version, _ in world.models.policy_asked] == ["2", "1", "1"], "asked once, then it rests"
-    world.now += REST_S
+    for number in range(MISSES + 2):
+        assert told(await world.decide(f"u{number}", f"c{number}")) == ("2", "1", "step-1")
+    asked = [version for version, _ in world.models.policy_asked]
+    assert asked == ["2", "1"] * MISSES + ["1", "1"], "asked a few times, then it rests"
     del world.models.broken["2"]
-    assert told(await world.decide("u2", "e")) == ("2", "2", "step-1")
+    assert told(await world.decide("v0", "d")) == ("2", "1", "step-1")
+    world.now += REST_S
+    assert told(await world.decide("v1", "e")) == ("2", "2", "step-1")
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """Asking a Triton server over HTTP how it and its models are, and reloading one."""
 
+import base64
 import json
 import math
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from types import MappingProxyType
@@ -18,6 +19,7 @@ RELOAD_S: Final = 60.0
 _BYTES: Final = MappingProxyType(
     {"TYPE_BOOL": 1, "TYPE_UINT8": 1, "TYPE_FP16": 2, "TYPE_INT32": 4, "TYPE_FP32": 4, "TYPE_INT64": 8}
 )
+LONGEST_REASON: Final = 300
 _EMPTY_JSON: Final = b"[]"
 _SMALLEST_DIM: Final = 2
 """For a dimension of any size."""
@@ -113,12 +115,39 @@ class TritonHttp:
 
     def reload(self, model: str) -> None:
         """Unload and load a model; loading alone does nothing while the server believes it to be there."""
-        self._call(f"/v2/repository/models/{model}/unload", b"{}", within_s=RELOAD_S)
+        self.unload(model)
         self.load(model)
+
+    def unload(self, model: str) -> None:
+        """Take a model out of service; it answers no more when this returns."""
+        self._call(f"/v2/repository/models/{model}/unload", b"{}", within_s=RELOAD_S)
 
     def load(self, model: str) -> None:
         """Load a model, or versions that were added to it; it serves when this returns. Others are not touched."""
-        self._call(f"/v2/repository/models/{model}/load", b"{}", within_s=RELOAD_S)
+        self._call(f"/v2/repository/models/{model}/load", b"{}", within_s=RELOAD_S, quotes=True)
+
+    def load_from(self, model: str, config: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+        """Load a model that is in no repository, out of this call: its configuration and its files, by path."""
+        content = {f"file:{path}": base64.b64encode(data).decode() for path, data in files.items()}
+        parameters = {"config": json.dumps(config), **content}
+        body = json.dumps({"parameters": parameters}).encode()
+        self._call(f"/v2/repository/models/{model}/load", body, within_s=RELOAD_S, quotes=True)
+
+    def infer(self, model: str, inputs: Mapping[str, Sequence[Sequence[float]]], version: str = "") -> dict[str, Any]:
+        """Ask with rows of float32; gives each output's values, row after row in one list."""
+        asked = [
+            {
+                "name": name,
+                "datatype": "FP32",
+                "shape": [len(rows), len(rows[0])],
+                "data": [x for row in rows for x in row],
+            }
+            for name, rows in inputs.items()
+        ]
+        answer = self._call(
+            f"{_path_of(model, version)}/infer", json.dumps({"inputs": asked}).encode(), within_s=CANARY_S
+        )
+        return {one["name"]: one["data"] for one in json.loads(answer)["outputs"]}
 
     def _is_ok(self, path: str) -> bool:
         try:
@@ -134,6 +163,7 @@ class TritonHttp:
         headers: Mapping[str, str] | None = None,
         *,
         within_s: float = LOOK_S,
+        quotes: bool = False,
     ) -> bytes:
         request = urllib.request.Request(self.url + path, body, dict(headers or {}))  # noqa: S310 - http, to ourselves
         try:
@@ -141,13 +171,23 @@ class TritonHttp:
                 content: bytes = answer.read()
                 return content
         except urllib.error.HTTPError as error:
-            raise AnswerError(f"{path}: status {error.code}") from None
+            why = f" ({_reason(error.read())})" if quotes else ""
+            raise AnswerError(f"{path}: status {error.code}{why}") from None
         except TimeoutError:
             raise DeadlineExceededError(f"{path}: no answer within {within_s:.0f} s") from None
         except (OSError, HTTPException) as error:
             if isinstance(getattr(error, "reason", None), TimeoutError):
                 raise DeadlineExceededError(f"{path}: no answer within {within_s:.0f} s") from None
             raise UnavailableError(f"{path}: {type(error).__name__}") from None
+
+
+def _reason(answer: bytes) -> str:
+    """The server's words on a model that it cannot load: of a file, of nobody's request."""
+    try:
+        text = str(json.loads(answer)["error"])
+    except (ValueError, KeyError, TypeError):
+        return "no reason"
+    return " ".join(text.split())[:LONGEST_REASON]
 
 
 def _path_of(model: str, version: str) -> str:
