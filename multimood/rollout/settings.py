@@ -7,8 +7,8 @@ class RolloutSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MULTIMOOD_ROLLOUT_", use_attribute_docstrings=True)
 
     repository: str = ""
-    """Triton's model repository, as Triton reads it: a folder, s3://bucket/path or s3://https://host:port/bucket/path,
-    with Triton's own AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else those of the store. Empty: the local system's."""
+    """Triton's model repository, as Triton reads it: a folder, s3://bucket/path, or s3://https://host:port/bucket/path.
+    With Triton's own AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else the store's. Empty: the local system's."""
     triton: str = ""
     """host:port of Triton's HTTP interface; behind a name with several addresses each server is told. Empty: the local
     system's."""
