@@ -40,7 +40,7 @@ PolicyOption = Annotated[
     typer.Option(
         "--policy",
         help="uniform, logged, greedy (the logged one without its exploration), strategy:NAME (where it is eligible), "
-        "or a file with a linear softmax (docs/ope.md).",
+        "a file with a linear softmax (docs/ope.md), or a run's folder of `multimood rl train`.",
     ),
 ]
 EpsilonOption = Annotated[float, typer.Option("--epsilon", help="Make it epsilon-soft: so much of uniform.")]
@@ -76,7 +76,8 @@ SliceOption = Annotated[
     list[str] | None,
     typer.Option(
         "--slice",
-        help="Also for each value of screening_level, stage, locale, modalities, policy_version or tenant; repeatable.",
+        help="Also for each value of screening_level, stage, locale, modalities, policy_version, tenant or "
+        "guard (what became of the texts); repeatable.",
     ),
 ]
 TruthOption = Annotated[
@@ -176,7 +177,16 @@ def _policy(name: str) -> "Policy":
     if name in by_name:
         return by_name[name]
     kind, _, strategy = name.partition(":")
-    return OneStrategy(strategy) if kind == "strategy" else load(Path(name))
+    if kind == "strategy":
+        return OneStrategy(strategy)
+    return _learned(Path(name)) if Path(name).is_dir() or name.endswith(".onnx") else load(Path(name))
+
+
+def _learned(place: Path) -> "Policy":
+    """A policy that `multimood rl train` wrote."""
+    from multimood.learning.policies import open_policy  # noqa: PLC0415 - see REMEDY
+
+    return open_policy(place)
 
 
 def _read(  # noqa: PLR0917 - they are all of the reading

@@ -22,7 +22,7 @@ from multimood.errors import UnavailableError
 from multimood.local.endpoints import Endpoints
 from multimood.models import recorded
 from multimood.perception.strategy import MODEL, SHIPPED
-from multimood.rollout.approval import approved_by
+from multimood.rollout.approval import approved_by, check_never_taken_back
 from multimood.rollout.audit import Audit, BucketShelf, FolderShelf, as_object, as_objects
 from multimood.rollout.candidate import candidate_of
 from multimood.rollout.errors import PromotionRefusedError
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from multimood.rollout.promotion import Outcome
 
 GRAPH: Final = "triton_models/policy/1/model.onnx"
-TRITON: Final = "triton:8000"
-MOST_HISTORY: Final = 20
+NOT_TAKEN: Final = 3
+"""Exit code: nothing is broken, and the policy is not the champion."""
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder of the local system.")]
 ModelOption = Annotated[
@@ -130,7 +130,8 @@ def promote(  # noqa: PLR0917 - each is an option
     crisis gate, escalations, refused replies, missing answers and latency are compared with the champion's. What is
     worse is rolled back at once. Ctrl-C, or a kill, leaves a canary that ends by its lease.
 
-    Exit code 0: it is the champion. 1: it was refused, rolled back or taken over, and the champion is who it was.
+    Exit code 0: it is the champion. 3: it was rolled back, or somebody else took a step. 1: it was refused, or a server
+    did not answer; then no canary began.
     """
     where = Where.of(data, repository, triton, audit)
     candidate = candidate_of(run)
@@ -148,6 +149,8 @@ def promote(  # noqa: PLR0917 - each is an option
 
         kafka = kafka_of(data)
         steps = await steps_of(kafka, name)
+        if not operator:
+            check_never_taken_back(steps, candidate)
         _, standing = last_of(steps, shipped_of(name))
         if standing.is_canary(now_us()):
             raise PromotionRefusedError(
@@ -182,7 +185,7 @@ def promote(  # noqa: PLR0917 - each is an option
         typer.echo(f"{name} {version}: {outcome.kind.replace('_', ' ')}: {outcome.reason}")
     if outcome.unrecorded:
         typer.echo(f"the audit lacks a step: {outcome.unrecorded}", err=True)
-    raise typer.Exit(0 if outcome.kind == "completed" else 1)
+    raise typer.Exit(0 if outcome.kind == "completed" else NOT_TAKEN)
 
 
 def rollback(  # noqa: PLR0917 - each is an option

@@ -84,7 +84,8 @@ def model_of(state: Array, eligible: Mask, state_version: str) -> Array:
     kept = np.where(eligible, np.maximum(state[:, model_columns(state_version)], 0.0), 0.0)
     total = kept.sum(axis=1, keepdims=True)
     even = eligible / np.maximum(eligible.sum(axis=1, keepdims=True), 1)
-    return np.where(total > NOTHING, kept / np.maximum(total, NOTHING), even)
+    scaled: Array = np.where(total > NOTHING, kept / np.maximum(total, NOTHING), even)
+    return scaled
 
 
 def softmax(scores: Array, eligible: Mask) -> Array:

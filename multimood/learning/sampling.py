@@ -67,7 +67,8 @@ class Crowd:
 
     def _let_go(self) -> None:
         """Whoever is beyond the wanted rows now stays beyond: the rows before only become more."""
-        kept, total = {}, 0
+        kept: dict[int, int] = {}
+        total = 0
         for place in sorted(self._rows):
             if kept and total + self._rows[place] > self._most:
                 self._below = place

@@ -1,11 +1,13 @@
 """Who lets a policy pass that the gate let pass: a human by name, or a file of rules that a human wrote."""
 
 import tomllib
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from multimood.contracts.v1 import events_pb2 as pb
 from multimood.rollout.candidate import Candidate
 from multimood.rollout.errors import PromotionRefusedError
 
@@ -46,6 +48,19 @@ def approved_by(operator: str, file: Path | None, candidate: Candidate) -> str:
     if approvals.until is not None and datetime.now(UTC).date() > approvals.until:
         raise PromotionRefusedError(f"{file} gave its leave until {approvals.until}: renew it")
     return operator or approvals.operator
+
+
+def check_never_taken_back(steps: Iterable[pb.Rollout], candidate: Candidate) -> None:
+    """Of a file of rules: what was once taken back is a human's affair.
+
+    Raises:
+        PromotionRefusedError: this graph was.
+    """
+    for step in steps:
+        if step.stage == pb.ROLLOUT_STAGE_ROLLED_BACK and step.challenger.sha256 == candidate.sha256:
+            raise PromotionRefusedError(
+                f"this policy was taken back before ({step.reason}): somebody must let it pass by name, --operator NAME"
+            )
 
 
 def _read(file: Path) -> Approvals:

@@ -167,7 +167,7 @@ async def test_a_worse_policy_is_rolled_back_by_itself(
     broker, run = commands.kafka, run_folder(tmp_path / "run", made["favours-2"])
     async with Platform(broker, {"1": 0.6, "3": 0.2}) as platform:
         code, out, err = await commands.run("promote", run, *QUICK, "--share", "0.4")
-        assert code == 1, out + err
+        assert code == 3, out + err
         assert "rolled back: worse: trust 0.2" in out
         state = await commands.status()
         assert (state["state"], state["champion"]["version"]) == ("rolled back", "1")
@@ -203,7 +203,7 @@ async def test_a_canary_whose_promoter_dies_ends_by_its_lease_and_may_be_tried_a
         code, _, err = await commands.run("rollback", "--reason", "enough")
         assert code == 0, err
         code, out, err = await ended(again)
-        assert code == 1, err
+        assert code == 3, err
         assert "taken over" in out
         assert "(rolled back): enough" in out
         await rows(broker, platform)

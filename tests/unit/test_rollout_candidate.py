@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from multimood.contracts.v1 import graph_pb2
+from multimood.contracts.v1 import events_pb2, graph_pb2
 from multimood.local.places import checkout
-from multimood.rollout.approval import approved_by
+from multimood.rollout.approval import approved_by, check_never_taken_back
 from multimood.rollout.candidate import Candidate, candidate_of, described
 from multimood.rollout.errors import PromotionRefusedError
 
@@ -164,3 +164,14 @@ def test_nobody(tmp_path: Path) -> None:
         approved_by("", None, CANDIDATE)
     with pytest.raises(PromotionRefusedError, match="is not there"):
         approved_by("clinic", tmp_path / "none.toml", CANDIDATE)
+
+
+def test_what_was_taken_back_is_a_human_s_affair() -> None:
+    def step(stage: events_pb2.RolloutStage, graph: bytes) -> events_pb2.Rollout:
+        version = events_pb2.PolicyVersion(version="2", sha256=hashlib.sha256(graph).digest())
+        return events_pb2.Rollout(stage=stage, challenger=version, reason="trust fell")
+
+    check_never_taken_back([step(events_pb2.ROLLOUT_STAGE_ROLLED_BACK, b"another")], CANDIDATE)
+    check_never_taken_back([step(events_pb2.ROLLOUT_STAGE_CANARY, CANDIDATE.graph)], CANDIDATE)
+    with pytest.raises(PromotionRefusedError, match=r"taken back before .trust fell."):
+        check_never_taken_back([step(events_pb2.ROLLOUT_STAGE_ROLLED_BACK, CANDIDATE.graph)], CANDIDATE)
