@@ -18,11 +18,20 @@ LONGEST_PAUSE_S: Final = 5.0
 
 
 class Whole:
-    """Gives every record of some topics to who learns from it: all there are at the start, then those that come."""
+    """Gives every record of some topics to who learns from it: all there are at the start, then those that come.
 
-    def __init__(self, settings: KafkaSettings, learners: Mapping[Topic, Callable[[Any], None]]) -> None:
+    What a learner raises goes to `on_error`, for from then on nothing would be learnt.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        learners: Mapping[Topic, Callable[[Any], None]],
+        on_error: Callable[[BaseException], None],
+    ) -> None:
         self._settings = settings
         self._learners = dict(learners)
+        self._on_error = on_error
         self._follower: Follower | None = None
         self._reading: asyncio.Task[None] | None = None
 
@@ -54,5 +63,8 @@ class Whole:
             await self._follower.stop()
 
     async def _read(self, follower: Follower) -> None:
-        async for received in follower:
-            self._learners[received.topic](received.message)
+        try:
+            async for received in follower:
+                self._learners[received.topic](received.message)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not go on unnoticed
+            self._on_error(error)

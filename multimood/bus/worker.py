@@ -107,7 +107,7 @@ class Worker:
         self._on_stop = on_stop
         self._holds = holds
         self._follows = dict(follows or {})
-        self._whole = Whole(self.settings.kafka, self._follows)
+        self._whole = Whole(self.settings.kafka, self._follows, self._crash)
         self._stop = asyncio.Event()
         self._failed = asyncio.Event()
         self._code = 0

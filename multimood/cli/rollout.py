@@ -145,7 +145,7 @@ def promote(  # noqa: PLR0917 - each is an option
     async def promoted() -> "tuple[Version, Outcome]":
         from multimood.rollout.promotion import Promotion  # noqa: PLC0415
         from multimood.rollout.standing import version_of  # noqa: PLC0415
-        from multimood.rollout.steps import Rollout, last_of, steps_of  # noqa: PLC0415
+        from multimood.rollout.steps import Rollout, last_of, needed_by, steps_of  # noqa: PLC0415
 
         kafka = kafka_of(data)
         steps = await steps_of(kafka, name)
@@ -169,8 +169,7 @@ def promote(  # noqa: PLR0917 - each is an option
             with Live(console=console, refresh_per_second=2, transient=True) as live:
                 promotion = Promotion(rollout, plan, kafka, book, lambda seen: live.update(shown_progress(seen)))
                 outcome = await promotion.run()
-            needed = (standing.champion, version) if outcome.kind == "completed" else (standing.champion,)
-            await place.prune(needed, keep)
+            await place.prune(needed_by(await steps_of(kafka, name), shipped_of(name)), keep)
             return version, outcome
 
     try:

@@ -7,6 +7,7 @@ starts later from serving any version of the model, so it must not get into the 
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -42,12 +43,14 @@ class Servers:
             UnavailableError: the name is not known.
         """
         host, _, port = address.removeprefix("http://").rpartition(":")
-        try:
-            found = socket.getaddrinfo(host, int(port), socket.AF_INET, socket.SOCK_STREAM)
-        except (OSError, ValueError):
-            raise UnavailableError(f"{address} is no address of Triton's HTTP port: say --triton HOST:8000") from None
-        addresses = dict.fromkeys(str(one[4][0]) for one in found)
-        return cls([TritonHttp(f"http://{one}:{port}") for one in addresses])
+        found: dict[str, None] = {}
+        for family, form in ((socket.AF_INET, "{}"), (socket.AF_INET6, "[{}]")):
+            with suppress(OSError, ValueError):
+                answers = socket.getaddrinfo(host.strip("[]"), int(port), family, socket.SOCK_STREAM)
+                found = found or dict.fromkeys(form.format(one[4][0]) for one in answers)
+        if not found:
+            raise UnavailableError(f"{address} is no address of Triton's HTTP port: say --triton HOST:8000")
+        return cls([TritonHttp(f"http://{one}:{port}") for one in found])
 
     def check_alive(self) -> None:
         """Raises UnavailableError when one of them does not answer."""

@@ -111,6 +111,14 @@ def former_of(record: pb.Rollout) -> Version | None:
     return version_of(record.former) if record.HasField("former") else NONE
 
 
+def needed_by(steps: Sequence[pb.Rollout], shipped: Version) -> tuple[Version, ...]:
+    """The versions that must stay: those that are served now, and the one that a rollback would go to."""
+    last, standing = last_of(steps, shipped)
+    former = next((former_of(step) for step in reversed(steps) if former_of(step) is not None), None)
+    found = (standing.champion, standing.challenger, former, None if last is None else version_of(last.challenger))
+    return tuple(one for one in found if one is not None)
+
+
 def _message(version: Version) -> pb.PolicyVersion:
     return pb.PolicyVersion(version=version.version, sha256=version.sha256)
 

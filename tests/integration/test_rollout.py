@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from rollout_world import Commands, Platform, check_rows, ended, graphs, run_folder, until
-from service_process import Process
+from service_process import Process, ends, environment_of
 
 from multimood.bus.admin import apply_topics
 from multimood.cli.rollout import shipped_of
@@ -119,6 +119,27 @@ async def test_what_must_not_be_served_is_refused_and_leaves_nothing(
     assert not commands.records()
     assert not await commands.steps()
     assert server.heal() == []
+
+
+async def test_a_policy_of_the_other_taxonomy_is_another_model_and_must_fit(
+    broker: KafkaSettings, commands: Commands, made: dict[str, bytes], tmp_path: Path, server: TritonServer
+) -> None:
+    env = {
+        **environment_of(broker), "MULTIMOOD_TRITON_URL": server.url, "MULTIMOOD_KAFKA_GROUP_PREFIX": "esconv",
+        "MULTIMOOD_STRATEGIST_TAXONOMY": "esconv",
+    }  # fmt: skip
+    code, said = await ends("strategist", **env, MULTIMOOD_STRATEGIST_POLICY_MODEL="policy")
+    assert code == 2
+    assert b"input state FP32 [-1, 47] is served, needed is FP32 [-1, 41]" in said
+    place = Place("policy_esconv", FolderRepository(commands.repository), Servers.at(commands.triton))
+    version = await place.bring(candidate_of(run_folder(tmp_path / "run", made["esconv"])), ())
+    assert version.version == "1"
+    own = {"MULTIMOOD_TRITON_URL": server.url, "MULTIMOOD_STRATEGIST_TAXONOMY": "esconv"}
+    named = {**own, "MULTIMOOD_STRATEGIST_POLICY_MODEL": "policy_esconv"}
+    async with Process("strategist", broker, tmp_path, f"t{secrets.token_hex(4)}", **named):
+        pass  # it is ready: the model is there and fits
+    await place.take_away(1)
+    assert not (commands.repository / "policy_esconv").exists()
 
 
 async def test_a_better_policy_becomes_the_champion_and_can_be_taken_back(

@@ -11,6 +11,8 @@ from multimood.local.repository import lay_out
 from multimood.rollout.errors import PromotionRefusedError
 from multimood.rollout.repository import FolderRepository, _parsed, repository_at
 from multimood.rollout.serving import Servers, config_of, pbtxt_of, probes
+from multimood.rollout.standing import Version
+from multimood.rollout.steps import Rollout, needed_by
 from multimood.settings import StoreSettings
 
 pytestmark = pytest.mark.unit
@@ -83,6 +85,16 @@ def test_an_address_that_is_none_is_named() -> None:
         with pytest.raises(Exception, match="is no address of Triton"):
             Servers.at(address)
     assert [one.url for one in Servers.at("127.0.0.1:8000").each] == ["http://127.0.0.1:8000"]
+    assert [one.url for one in Servers.at("[::1]:8000").each] == ["http://[::1]:8000"]
+
+
+def test_what_a_rollback_may_need_is_not_pruned() -> None:
+    one, two, three, four = (Version(str(n), bytes([n]) * 32) for n in range(1, 5))
+    first, second = Rollout("policy", one, two, "o"), Rollout("policy", two, three, "o")
+    steps = [first.completed(""), second.canary(0.1, 1, "")]
+    assert set(needed_by(steps, four)) >= {one, two, three}
+    assert set(needed_by([*steps, second.completed("")], four)) >= {two, three}
+    assert set(needed_by([], four)) == {four}
 
 
 def test_the_embedded_repository_links_to_the_checkout_and_keeps_what_was_promoted(tmp_path: Path) -> None:
