@@ -25,7 +25,7 @@ from multimood.bus.tail import Follower
 from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.local.places import checkout
-from multimood.rollout.standing import Standing, Version, standing_of
+from multimood.rollout.standing import Course, Standing, Version, standing_of
 from multimood.settings import KafkaSettings
 
 LAGS_US = 3_000_000
@@ -181,6 +181,8 @@ def check_rows(decisions: Sequence[pb.Decision], steps: Sequence[pb.Rollout], sh
 
     Gives how many decisions each version served, "" for none.
     """
+    course = Course(shipped)
+    steps = [step for step in steps if course.take(step)]
     standings = {step.context.utterance_id: standing_of(step) for step in steps}
     hashes = {shipped.version: shipped.sha256}
     for step in steps:

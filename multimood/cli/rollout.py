@@ -1,11 +1,9 @@
 """`multimood rl promote|rollback|status`: a policy into service, back out of it, and how that stands."""
 
 import asyncio
-import contextlib
 import getpass
 import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -14,26 +12,22 @@ from rich.console import Console
 from rich.live import Live
 
 from multimood.cli.brokers import kafka_of
-from multimood.cli.logplace import DATA, store_of
+from multimood.cli.logplace import DATA
+from multimood.cli.rollout_place import Where, audited, named, placed, shipped_of
 from multimood.cli.rollout_shown import shown_progress, shown_status, state_of, time_name, version_name, version_object
 from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.errors import UnavailableError
-from multimood.local.endpoints import Endpoints
-from multimood.models import recorded
-from multimood.perception.strategy import MODEL, SHIPPED
+from multimood.errors import MultimoodError
+from multimood.perception.strategy import MODEL
 from multimood.rollout.approval import approved_by, check_never_taken_back
-from multimood.rollout.audit import Audit, BucketShelf, FolderShelf, as_object, as_objects
-from multimood.rollout.candidate import candidate_of
+from multimood.rollout.audit import as_object, as_objects
+from multimood.rollout.candidate import Candidate, candidate_of
 from multimood.rollout.errors import PromotionRefusedError
-from multimood.rollout.settings import RolloutSettings
 from multimood.rollout.standing import NONE, Version
 
 if TYPE_CHECKING:
-    from multimood.rollout.bring import Place
-    from multimood.rollout.promotion import Outcome
+    from multimood.rollout.promotion import Outcome, Plan
 
-GRAPH: Final = "triton_models/policy/1/model.onnx"
 NOT_TAKEN: Final = 3
 """Exit code: nothing is broken, and the policy is not the champion."""
 
@@ -69,22 +63,6 @@ OperatorOption = Annotated[
     str, typer.Option("--operator", help="Who lets it pass: a name or a role; every step names them.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")]
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """What options and environment say of the places; empty: the local system's."""
-
-    data: Path
-    repository: str
-    triton: str
-    audit: str
-
-    @classmethod
-    def of(cls, data: Path, repository: str, triton: str, audit: str) -> "Where":
-        """An option counts more than the environment."""
-        own = RolloutSettings()
-        return cls(data, repository or own.repository, triton or own.triton, audit or own.audit)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -136,44 +114,14 @@ def promote(  # noqa: PLR0917 - each is an option
     where = Where.of(data, repository, triton, audit)
     candidate = candidate_of(run)
     who = approved_by(operator, policy_file, candidate)
+    name = model or MODEL[candidate.taxonomy] or f"policy_{candidate.taxonomy}"
+    shares = (share,) if share is not None else _shares(stages)
+    console = Console(stderr=True)
     from multimood.rollout.promotion import Plan  # noqa: PLC0415 - numpy and the bus are slow to import
 
-    plan = Plan((share,) if share is not None else _shares(stages), least, lease, timeout)
-    name = model or MODEL[candidate.taxonomy] or f"policy_{candidate.taxonomy}"
-    console = Console(stderr=True)
-
-    async def promoted() -> "tuple[Version, Outcome]":
-        from multimood.rollout.promotion import Promotion  # noqa: PLC0415
-        from multimood.rollout.standing import version_of  # noqa: PLC0415
-        from multimood.rollout.steps import Rollout, last_of, needed_by, steps_of  # noqa: PLC0415
-
-        kafka = kafka_of(data)
-        steps = await steps_of(kafka, name)
-        if not operator:
-            check_never_taken_back(steps, candidate)
-        _, standing = last_of(steps, shipped_of(name))
-        if standing.is_canary(now_us()):
-            raise PromotionRefusedError(
-                f"a canary of {name} {standing.challenger} is going on, until {time_name(standing.until_us)} if nobody "
-                "renews it: wait for its end, or `multimood rl rollback`"
-            )
-        if candidate.sha256 == standing.champion.sha256:
-            raise PromotionRefusedError(f"this policy is the champion already: {name} {standing.champion}")
-        named = [version_of(one) for step in steps for one in (step.champion, step.challenger)]
-        used = {int(one.version) for one in named if one is not None and one.version}
-        async with _placed(where, name) as place, _audited(where) as book:
-            with console.status("trying the graph, and loading it"):
-                version = await place.bring(candidate, used)
-            console.print(f"{name} {version} is ready on {len(place.servers.each)} server(s)", highlight=False)
-            rollout = Rollout(name, standing.champion, version, who)
-            with Live(console=console, refresh_per_second=2, transient=True) as live:
-                promotion = Promotion(rollout, plan, kafka, book, lambda seen: live.update(shown_progress(seen)))
-                outcome = await promotion.run()
-            await place.prune(needed_by(await steps_of(kafka, name), shipped_of(name)), keep)
-            return version, outcome
-
+    plan = Plan(shares, least, lease, timeout)
     try:
-        version, outcome = asyncio.run(promoted())
+        version, outcome = asyncio.run(_promoted(candidate, name, who, plan, where, keep, not operator, console))
     except KeyboardInterrupt:
         console.print("broken off: a canary that has begun ends by its lease, see `multimood rl status`")
         raise typer.Exit(1) from None
@@ -185,6 +133,39 @@ def promote(  # noqa: PLR0917 - each is an option
     if outcome.unrecorded:
         typer.echo(f"the audit lacks a step: {outcome.unrecorded}", err=True)
     raise typer.Exit(0 if outcome.kind == "completed" else NOT_TAKEN)
+
+
+async def _promoted(  # noqa: PLR0917 - the options
+    candidate: Candidate, name: str, who: str, plan: "Plan", where: Where, keep: int, by_rules: bool, console: Console
+) -> "tuple[Version, Outcome]":
+    from multimood.rollout.promotion import Promotion  # noqa: PLC0415
+    from multimood.rollout.steps import Rollout, course_of, needed_by, steps_of, used_in  # noqa: PLC0415
+
+    kafka, shipped = kafka_of(where.data), shipped_of(name)
+    steps = await steps_of(kafka, name)
+    if by_rules:
+        check_never_taken_back(steps, candidate)
+    standing = course_of(steps, shipped).standing
+    if standing.is_canary(now_us()):
+        raise PromotionRefusedError(
+            f"a canary of {name} {standing.challenger} is going on, until {time_name(standing.until_us)} if nobody "
+            "renews it: wait for its end, or `multimood rl rollback`"
+        )
+    if candidate.sha256 == standing.champion.sha256:
+        raise PromotionRefusedError(f"this policy is the champion already: {name} {standing.champion}")
+    async with placed(where, name) as place, audited(where) as audit:
+        with console.status("trying the graph, and loading it"):
+            version = await place.bring(candidate, used_in(steps))
+        console.print(f"{name} {version} is ready on {len(place.servers.each)} server(s)", highlight=False)
+        rollout = Rollout(name, standing.champion, version, who)
+        with Live(console=console, refresh_per_second=2, transient=True) as live:
+            promotion = Promotion(rollout, plan, kafka, audit, lambda seen: live.update(shown_progress(seen)))
+            outcome = await promotion.run()
+        try:
+            await place.prune(needed_by(await steps_of(kafka, name), shipped), keep)
+        except MultimoodError as error:  # the outcome is what counts; the next promotion prunes
+            console.print(f"old versions stay for now: {error}", highlight=False, markup=False)
+        return version, outcome
 
 
 def rollback(  # noqa: PLR0917 - each is an option
@@ -214,33 +195,39 @@ def rollback(  # noqa: PLR0917 - each is an option
 async def _rolled_back(name: str, to: str, reason: str, who: str, where: Where) -> tuple[pb.Rollout, str]:
     from multimood.bus.publisher import Publisher  # noqa: PLC0415
     from multimood.rollout.promotion import SERVICE  # noqa: PLC0415
-    from multimood.rollout.steps import Rollout, former_of, last_of, publish, steps_of  # noqa: PLC0415
+    from multimood.rollout.steps import Rollout, course_of, former_of, publish, steps_of  # noqa: PLC0415
 
     kafka = kafka_of(where.data)
-    last, standing = last_of(await steps_of(kafka, name), shipped_of(name))
+    course = course_of(await steps_of(kafka, name), shipped_of(name))
+    last, standing = course.last, course.standing
     target: Version | None = standing.champion
     if to or standing.challenger is None:
-        former = former_of(last) if last is not None else None
-        if not to and former is None:
+        target = None if last is None else former_of(last)
+        if not to and target is None:
             raise PromotionRefusedError(
                 f"{name} {standing.champion} has no former champion here: name a version by --to"
             )
-        async with _placed(where, name) as place:
-            target = former if not to else NONE if to == "none" else await _named(place, to)
-            assert target is not None
-            if target.version:
+        async with placed(where, name) as place:
+            if to:
+                target = NONE if to == "none" else await named(place, to)
+            if target is not None and target.version:
                 await place.check(target)
     assert target is not None
-    replaced = standing.challenger or standing.champion
-    step = Rollout(name, target, replaced, who).rolled_back(reason)
+    rollout = Rollout(name, target, standing.challenger or standing.champion, who)
+    if standing.challenger is not None and last is not None:  # the same rollout, which this ends for good
+        rollout = replace(rollout, id=last.rollout_id)
+    step = rollout.rolled_back(reason)
     publisher = Publisher(kafka, SERVICE)
     await publisher.start()
     try:
         await publish(publisher, step)
     finally:
         await publisher.stop()
-    async with _audited(where) as book:
-        return step, await book.record_if_possible(step)
+    try:
+        async with audited(where) as audit:
+            return step, await audit.record_if_possible(step)
+    except MultimoodError as error:
+        return step, str(error)
 
 
 def status(
@@ -249,11 +236,12 @@ def status(
     data: DataOption = DATA,
 ) -> None:
     """How the rollout stands: champion, challenger, share and lease, what the guard saw, and the steps before."""
-    from multimood.rollout.steps import last_of, steps_of  # noqa: PLC0415
+    from multimood.rollout.steps import course_of, steps_of  # noqa: PLC0415
 
     name = model or MODEL["mesc"]
     steps = asyncio.run(steps_of(kafka_of(data), name))
-    last, standing = last_of(steps, shipped_of(name))
+    course = course_of(steps, shipped_of(name))
+    last, standing = course.last, course.standing
     if as_json:
         found: dict[str, object] = {
             "model": name,
@@ -267,58 +255,6 @@ def status(
         typer.echo(json.dumps(found))
         return
     shown_status(name, steps, last, standing)
-
-
-def shipped_of(model: str) -> Version:
-    """The champion while nothing was promoted: the version that is shipped, of a model that is."""
-    if model != MODEL["mesc"]:
-        return NONE
-    return Version(SHIPPED, bytes.fromhex(recorded(model).files[GRAPH]))
-
-
-@contextlib.asynccontextmanager
-async def _placed(where: Where, model: str) -> "AsyncIterator[Place]":
-    from multimood.rollout.bring import Place  # noqa: PLC0415 - numpy
-    from multimood.rollout.repository import repository_at  # noqa: PLC0415
-    from multimood.rollout.serving import Servers  # noqa: PLC0415
-
-    folder, address = where.repository, where.triton
-    if not (folder and address):
-        try:
-            local = Endpoints.of(where.data)
-        except UnavailableError as error:
-            raise UnavailableError(f"{error}; or say --repository and --triton") from None
-        folder = folder or str(local.data.models)
-        address = address or f"127.0.0.1:{local.ports['triton.http']}"
-    servers = await asyncio.to_thread(Servers.at, address)
-    s3 = store_of(where.data) if folder.startswith("s3://") else None
-    from multimood.settings import StoreSettings  # noqa: PLC0415
-
-    async with repository_at(folder, s3 or StoreSettings()) as repository:
-        yield Place(model, repository, servers)
-
-
-@contextlib.asynccontextmanager
-async def _audited(where: Where) -> AsyncIterator[Audit]:
-    from multimood.store import Store  # noqa: PLC0415
-
-    if where.audit:
-        yield Audit(FolderShelf(Path(where.audit)))
-        return
-    s3 = store_of(where.data)
-    store = Store(s3)
-    try:
-        yield Audit(BucketShelf(store, s3.experience_bucket))
-    finally:
-        await store.close()
-
-
-async def _named(place: "Place", name: str) -> Version:
-    there = await place.repository.versions(place.model)
-    if not (name.isascii() and name.isdecimal() and int(name) in there):
-        known = ", ".join(map(str, sorted(there))) or "none"
-        raise PromotionRefusedError(f"{place.model} has no version {name!r}; there are {known}")
-    return Version(str(int(name)), there[int(name)])
 
 
 def _shares(stages: str) -> tuple[float, ...]:

@@ -32,6 +32,7 @@ LOOK_S: Final = 1.0
 SETTLE_S: Final = 5.0
 """Scores come after their decisions: a stage is not judged before it is so old."""
 AGAIN_S: Final = 1.0
+READ_BACK_S: Final = 15.0
 _SECOND_US: Final = 1_000_000
 
 
@@ -84,6 +85,8 @@ class Promotion:
     began: float = field(default_factory=time.monotonic, init=False)
     _observed: Observed = field(init=False)
     _own: set[str] = field(default_factory=set, init=False)
+    _seen: set[str] = field(default_factory=set, init=False)
+    """Of our steps, those that the topic has."""
     _is_ours: bool = field(default=False, init=False)
     """The topic has our first step: from then on any other's counts more than ours."""
     _other: pb.Rollout | None = field(default=None, init=False)
@@ -129,8 +132,9 @@ class Promotion:
                 return outcome
         figures = self._observed.figures(self.plan.least)
         reason = f"harmless in {self._observed.conversations(self.rollout.challenger.version)} conversations"
-        await self._take(publisher, self.rollout.completed(reason, figures))
-        return Outcome("completed", reason, figures, self._unrecorded)
+        step = self.rollout.completed(reason, figures)
+        await self._take(publisher, step)
+        return await self._ended(step, Outcome("completed", reason, figures, self._unrecorded))
 
     async def _watch(self, publisher: Publisher, share: float) -> Outcome | None:
         """One stage; None when the next may come."""
@@ -167,7 +171,16 @@ class Promotion:
     async def _roll_back(self, publisher: Publisher, reason: str, figures: Sequence[Figure]) -> Outcome:
         step = self.rollout.rolled_back(reason, figures)
         await self._take(publisher, step, urgent=True)
-        return Outcome("rolled_back", reason, figures, self._unrecorded)
+        return await self._ended(step, Outcome("rolled_back", reason, figures, self._unrecorded))
+
+    async def _ended(self, step: pb.Rollout, outcome: Outcome) -> Outcome:
+        """Read our last step back: one that somebody took just before it counts, and ours does not."""
+        until = time.monotonic() + READ_BACK_S
+        while step.context.utterance_id not in self._seen and self._other is None and time.monotonic() < until:
+            await asyncio.sleep(LOOK_S / 10)
+        if self._other is None:
+            return outcome
+        return Outcome("taken_over", _by(self._other), outcome.figures, self._unrecorded)
 
     def _canary(self, share: float, reason: str, figures: Sequence[Figure] = ()) -> pb.Rollout:
         self._until_us = now_us() + int(self.plan.lease_s * _SECOND_US)
@@ -203,6 +216,7 @@ class Promotion:
             return
         if step.context.utterance_id in self._own:
             self._is_ours = True
+            self._seen.add(step.context.utterance_id)
         elif self._is_ours:  # what came before ours, ours has replaced
             self._other = step
 

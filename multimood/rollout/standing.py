@@ -11,6 +11,7 @@ from multimood.contracts.v1 import events_pb2 as pb
 
 _BITS: Final = 53
 SHA256_BYTES: Final = 32
+ENDS: Final = frozenset({pb.ROLLOUT_STAGE_COMPLETED, pb.ROLLOUT_STAGE_ROLLED_BACK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,32 @@ def standing_of(record: pb.Rollout) -> Standing | None:
         if challenger is None or not challenger.version or not 0 <= record.share <= 1:
             return None
         return Standing(champion, challenger, record.share, record.until_us, step)
-    if record.stage in {pb.ROLLOUT_STAGE_COMPLETED, pb.ROLLOUT_STAGE_ROLLED_BACK}:
+    if record.stage in ENDS:
         return Standing(champion, step=step)
     return None
+
+
+class Course:
+    """The steps of one model's rollouts, folded in the order of the topic: the last that says something counts.
+
+    A rollout that has ended stays ended: what its process publishes before it has heard of that counts no more.
+    """
+
+    def __init__(self, shipped: Version) -> None:
+        self.standing = Standing(shipped)
+        """By default the version that is shipped is the champion."""
+        self.last: pb.Rollout | None = None
+        self._ended: set[str] = set()
+
+    def take(self, record: pb.Rollout) -> bool:
+        """Take the next step; tells whether it counts."""
+        standing = standing_of(record)
+        if standing is None or record.rollout_id in self._ended:
+            return False
+        if record.stage in ENDS and record.rollout_id:
+            self._ended.add(record.rollout_id)
+        self.standing, self.last = standing, record
+        return True
 
 
 def version_of(record: pb.PolicyVersion) -> Version | None:

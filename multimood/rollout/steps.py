@@ -13,7 +13,7 @@ from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import DeadlineExceededError
 from multimood.rollout.guard import Figure
-from multimood.rollout.standing import NONE, Standing, Version, standing_of, version_of
+from multimood.rollout.standing import NONE, Course, Version, version_of
 from multimood.settings import KafkaSettings
 
 TENANT: Final = "multimood"
@@ -95,13 +95,18 @@ async def steps_of(settings: KafkaSettings, model: str) -> list[pb.Rollout]:
     return found
 
 
-def last_of(steps: Sequence[pb.Rollout], shipped: Version) -> tuple[pb.Rollout | None, Standing]:
-    """The step that counts, and what it says; without one the shipped version is the champion."""
-    for record in reversed(steps):
-        standing = standing_of(record)
-        if standing is not None:
-            return record, standing
-    return None, Standing(shipped)
+def course_of(steps: Sequence[pb.Rollout], shipped: Version) -> Course:
+    """What the steps come to."""
+    course = Course(shipped)
+    for step in steps:
+        course.take(step)
+    return course
+
+
+def used_in(steps: Sequence[pb.Rollout]) -> set[int]:
+    """The numbers of all versions that a step has named."""
+    named = [version_of(one) for step in steps for one in (step.champion, step.challenger)]
+    return {int(one.version) for one in named if one is not None and one.version}
 
 
 def former_of(record: pb.Rollout) -> Version | None:
@@ -113,7 +118,8 @@ def former_of(record: pb.Rollout) -> Version | None:
 
 def needed_by(steps: Sequence[pb.Rollout], shipped: Version) -> tuple[Version, ...]:
     """The versions that must stay: those that are served now, and the one that a rollback would go to."""
-    last, standing = last_of(steps, shipped)
+    course = course_of(steps, shipped)
+    last, standing = course.last, course.standing
     former = next((former_of(step) for step in reversed(steps) if former_of(step) is not None), None)
     found = (standing.champion, standing.challenger, former, None if last is None else version_of(last.challenger))
     return tuple(one for one in found if one is not None)

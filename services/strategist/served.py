@@ -14,7 +14,7 @@ from multimood.inference import InferenceClient
 from multimood.perception.fusion import Taxonomy
 from multimood.perception.state import State
 from multimood.perception.strategy import policy_answer, policy_question
-from multimood.rollout.standing import NONE, Standing, Version, standing_of
+from multimood.rollout.standing import NONE, Course, Standing, Version
 from multimood.telemetry.measures import Level, Tally
 
 logger = logging.getLogger(__name__)
@@ -60,28 +60,25 @@ class ServedPolicy:
         self._taxonomy = taxonomy
         self._deadline_s = deadline_s
         self._clock = clock
-        self._standing = Standing(champion)
+        self._course = Course(champion)
         self._misses: Counter[Version] = Counter()
         self._rests: dict[Version, float] = {}
-        _share.ask(lambda: self._standing.share if self._standing.is_canary(now_us()) else 0.0)
-        _abandoned.ask(lambda: float(self._standing.challenger is not None and not self._standing.is_canary(now_us())))
+        _share.ask(lambda: self.standing.share if self.standing.is_canary(now_us()) else 0.0)
+        _abandoned.ask(lambda: float(self.standing.challenger is not None and not self.standing.is_canary(now_us())))
 
     @property
     def standing(self) -> Standing:
         """What the last step of the rollout says."""
-        return self._standing
+        return self._course.standing
 
     def learn(self, record: pb.Rollout) -> None:
         """Take note of a step of a rollout. Of another model it is no affair of ours."""
         if record.model != self.model:
             return
-        standing = standing_of(record)
-        if standing is None:
-            logger.error(
-                "a step of a rollout says nothing that could be served", extra={"step": record.context.utterance_id}
-            )
+        if not self._course.take(record):
+            logger.warning("a step of a rollout does not count", extra={"step": record.context.utterance_id})
             return
-        self._standing = standing
+        standing = self.standing
         self._misses.clear()
         self._rests.clear()
         logger.info(
@@ -98,7 +95,7 @@ class ServedPolicy:
         self, context: pb.Context, state: State, own: Mapping[str, float], eligible: Collection[str]
     ) -> Drawn:
         """Ask the version that the conversation belongs to, else the champion; else take `own`, the fusion model's."""
-        standing = self._standing
+        standing = self.standing
         assigned = standing.of(context.tenant, context.conversation_id, now_us()) if self.model else NONE
         for version in dict.fromkeys((assigned, standing.champion)):
             if self.model and version.version:

@@ -14,7 +14,7 @@ from benchmarks.chaos.traffic import Load
 from multimood import topics
 from multimood.audit.reading import audit
 from multimood.bus.tail import Follower
-from multimood.cli.rollout import shipped_of
+from multimood.cli.rollout_place import shipped_of
 from multimood.client import Client, TurnInput
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.local.places import DataFolder

@@ -12,7 +12,7 @@ from rollout_world import Commands, Platform, check_rows, ended, graphs, run_fol
 from service_process import Process, ends, environment_of
 
 from multimood.bus.admin import apply_topics
-from multimood.cli.rollout import shipped_of
+from multimood.cli.rollout_place import shipped_of
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.local.kafka import KafkaServer
 from multimood.local.parts import TRITON_PORTS

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.rollout.standing import NONE, Standing, Version, place, standing_of
+from multimood.rollout.standing import NONE, Course, Standing, Version, place, standing_of
 
 pytestmark = pytest.mark.unit
 
@@ -92,3 +92,17 @@ def test_a_stage_of_a_later_version_says_nothing() -> None:
     empty = record()
     empty.challenger.Clear()
     assert standing_of(empty) is None, "a canary of nothing"
+
+
+def test_a_rollout_that_has_ended_stays_ended() -> None:
+    """A renewal that was on its way when somebody rolled back would else bring the challenger back."""
+    course = Course(CHAMPION)
+    assert course.take(record(rollout_id="a"))
+    assert course.take(record(pb.ROLLOUT_STAGE_ROLLED_BACK, rollout_id="a"))
+    for late in (record(rollout_id="a"), record(pb.ROLLOUT_STAGE_COMPLETED, rollout_id="a"), record(share=2.0)):
+        assert not course.take(late)
+    assert course.standing == Standing(CHAMPION, step="s1")
+    assert course.take(record(rollout_id="b"))
+    assert course.standing.challenger == CHALLENGER
+    assert course.last is not None
+    assert course.last.rollout_id == "b"
