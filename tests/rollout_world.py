@@ -28,6 +28,7 @@ from multimood.local.places import checkout
 from multimood.rollout.standing import Course, Standing, Version, standing_of
 from multimood.settings import KafkaSettings
 
+MOST_WAITING = 40
 LAGS_US = 3_000_000
 """So late a strategist may learn of a step, on a loaded machine."""
 
@@ -111,10 +112,12 @@ class Platform:
     kafka: KafkaSettings
     rewards: Mapping[str, float]
     """By the version that was served."""
-    pause_s: float = 0.04
+    pause_s: float = 0.05
     name: str = field(default_factory=lambda: secrets.token_hex(4))
     sent: set[str] = field(default_factory=set)
     decisions: list[pb.Decision] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    """Decisions by utterance."""
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
@@ -137,18 +140,16 @@ class Platform:
         """Say nothing more, and wait until all that was said is decided."""
         self._tasks[1].cancel()
         until = time.monotonic() + within_s
-        while set(self.counts()) != self.sent:
-            assert time.monotonic() < until, f"{len(self.sent - set(self.counts()))} of {len(self.sent)} not decided"
+        while self.counts.keys() != self.sent:
+            assert time.monotonic() < until, f"{len(self.sent - self.counts.keys())} of {len(self.sent)} not decided"
             await asyncio.sleep(0.1)
-
-    def counts(self) -> Counter[str]:
-        """Decisions by utterance."""
-        return Counter(one.context.utterance_id for one in self.decisions)
 
     async def _speak(self) -> None:
         for number in itertools.count():
             await self._say(f"{self.name}-{number}", 0)
             await asyncio.sleep(self.pause_s)
+            while len(self.sent) - len(self.counts) > MOST_WAITING:  # noqa: ASYNC110 - the machine may be busy
+                await asyncio.sleep(self.pause_s)
 
     async def _say(self, conversation: str, turn: int) -> None:
         utterance = f"{conversation}-u{turn}"
@@ -161,7 +162,8 @@ class Platform:
             if not isinstance(decision, pb.Decision) or not decision.context.conversation_id.startswith(self.name):
                 continue
             self.decisions.append(decision)
-            if self.counts()[decision.context.utterance_id] > 1:
+            self.counts[decision.context.utterance_id] += 1
+            if self.counts[decision.context.utterance_id] > 1:
                 continue
             now = now_us()
             hop = pb.Hop(service="responder", received_at_us=now - 300_000, produced_at_us=now)

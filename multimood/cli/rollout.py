@@ -109,7 +109,7 @@ def promote(  # noqa: PLR0917 - each is an option
     worse is rolled back at once. Ctrl-C, or a kill, leaves a canary that ends by its lease.
 
     Exit code 0: it is the champion. 3: it was rolled back, or somebody else took a step. 1: it was refused, or a server
-    did not answer; then no canary began.
+    did not answer; should a canary have begun, it ends by its lease.
     """
     where = Where.of(data, repository, triton, audit)
     candidate = candidate_of(run)

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -21,6 +20,7 @@ from multimood.errors import UnavailableError
 from multimood.rollout.audit import Audit
 from multimood.rollout.guard import Figure, told
 from multimood.rollout.observed import Observed
+from multimood.rollout.standing import ENDS
 from multimood.rollout.steps import Rollout, publish
 from multimood.settings import KafkaSettings
 
@@ -33,6 +33,7 @@ SETTLE_S: Final = 5.0
 """Scores come after their decisions: a stage is not judged before it is so old."""
 AGAIN_S: Final = 1.0
 READ_BACK_S: Final = 15.0
+RENEWED: Final = "the lease is renewed"
 _SECOND_US: Final = 1_000_000
 
 
@@ -85,8 +86,8 @@ class Promotion:
     began: float = field(default_factory=time.monotonic, init=False)
     _observed: Observed = field(init=False)
     _own: set[str] = field(default_factory=set, init=False)
-    _seen: set[str] = field(default_factory=set, init=False)
-    """Of our steps, those that the topic has."""
+    _last_seen: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    """The topic has our last step, or another's before it."""
     _is_ours: bool = field(default=False, init=False)
     """The topic has our first step: from then on any other's counts more than ours."""
     _other: pb.Rollout | None = field(default=None, init=False)
@@ -108,14 +109,18 @@ class Promotion:
         try:
             await publisher.start()
             reading = asyncio.create_task(self._read(follower))
+            stages = asyncio.create_task(self._stages(publisher))
             try:
-                return await self._stages(publisher)
+                done, _ = await asyncio.wait((reading, stages), return_when=asyncio.FIRST_COMPLETED)
+                if stages not in done:  # who cannot watch must not renew, either
+                    reading.result()
+                return await stages
             finally:
-                reading.cancel()
-                with suppress(asyncio.CancelledError):
-                    await reading
-                await publisher.stop()
+                for task in (reading, stages):
+                    task.cancel()
+                await asyncio.gather(reading, stages, return_exceptions=True)
         finally:
+            await publisher.stop()
             await follower.stop()
 
     async def _stages(self, publisher: Publisher) -> Outcome:
@@ -134,7 +139,7 @@ class Promotion:
         reason = f"harmless in {self._observed.conversations(self.rollout.challenger.version)} conversations"
         step = self.rollout.completed(reason, figures)
         await self._take(publisher, step)
-        return await self._ended(step, Outcome("completed", reason, figures, self._unrecorded))
+        return await self._read_back(step, Outcome("completed", reason, figures, self._unrecorded))
 
     async def _watch(self, publisher: Publisher, share: float) -> Outcome | None:
         """One stage; None when the next may come."""
@@ -166,18 +171,20 @@ class Promotion:
                 reason = f"not shown harmless within {self.plan.timeout_s:g} s, with {min(here)} of {self.plan.least} "
                 return await self._roll_back(publisher, f"{reason}conversations in this stage: {still}", figures)
             if self._until_us - now_us() < 2 * self.plan.lease_s / 3 * _SECOND_US:
-                await self._take(publisher, self._canary(share, "the lease is renewed", figures))
+                await self._publish(publisher, self._canary(share, RENEWED, figures))
 
     async def _roll_back(self, publisher: Publisher, reason: str, figures: Sequence[Figure]) -> Outcome:
         step = self.rollout.rolled_back(reason, figures)
         await self._take(publisher, step, urgent=True)
-        return await self._ended(step, Outcome("rolled_back", reason, figures, self._unrecorded))
+        return await self._read_back(step, Outcome("rolled_back", reason, figures, self._unrecorded))
 
-    async def _ended(self, step: pb.Rollout, outcome: Outcome) -> Outcome:
+    async def _read_back(self, step: pb.Rollout, outcome: Outcome) -> Outcome:
         """Read our last step back: one that somebody took just before it counts, and ours does not."""
-        until = time.monotonic() + READ_BACK_S
-        while step.context.utterance_id not in self._seen and self._other is None and time.monotonic() < until:
-            await asyncio.sleep(LOOK_S / 10)
+        try:
+            async with asyncio.timeout(READ_BACK_S):
+                await self._last_seen.wait()
+        except TimeoutError:
+            logger.warning("the last step was not read back", extra={"step": step.context.utterance_id})
         if self._other is None:
             return outcome
         return Outcome("taken_over", _by(self._other), outcome.figures, self._unrecorded)
@@ -189,19 +196,24 @@ class Promotion:
         return step
 
     async def _take(self, publisher: Publisher, step: pb.Rollout, *, urgent: bool = False) -> None:
-        """Record and publish a step, for as long as it takes; meanwhile the lease goes on to its end."""
-        self._own.add(step.context.utterance_id)
+        """Record and publish a step; an urgent one the other way round."""
+        if urgent:
+            await self._publish(publisher, step)
+        self._unrecorded = await self.audit.record_if_possible(step) or self._unrecorded
         if not urgent:
-            self._unrecorded = await self.audit.record_if_possible(step) or self._unrecorded
+            await self._publish(publisher, step)
+
+    async def _publish(self, publisher: Publisher, step: pb.Rollout) -> None:
+        """Publish a step, for as long as it takes; meanwhile the lease goes on to its end."""
+        self._own.add(step.context.utterance_id)
         while True:
             try:
                 await publish(publisher, step)
-                break
             except UnavailableError as error:
                 logger.warning("a step waits for the broker", extra={"code": error.code, "reason": str(error)})
                 await asyncio.sleep(AGAIN_S)
-        if urgent:
-            self._unrecorded = await self.audit.record_if_possible(step) or self._unrecorded
+            else:
+                return
 
     async def _read(self, follower: Follower) -> None:
         async for received in follower:
@@ -216,9 +228,11 @@ class Promotion:
             return
         if step.context.utterance_id in self._own:
             self._is_ours = True
-            self._seen.add(step.context.utterance_id)
-        elif self._is_ours:  # what came before ours, ours has replaced
+            if step.stage in ENDS:
+                self._last_seen.set()
+        elif self._is_ours and not self._last_seen.is_set():  # what came before ours, ours has replaced
             self._other = step
+            self._last_seen.set()
 
 
 def _by(step: pb.Rollout) -> str:

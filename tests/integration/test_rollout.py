@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -90,7 +91,7 @@ def versions(server: TritonServer) -> set[str]:
 async def rows(broker: KafkaSettings, platform: Platform) -> dict[str, int]:
     """Every decision is checked; how many each version served."""
     await platform.finish()
-    assert set(platform.counts().values()) == {1}, "nothing lost, nothing twice"
+    assert set(platform.counts.values()) == {1}, "nothing lost, nothing twice"
     return check_rows(platform.decisions, await steps_of(broker, "policy"), shipped_of("policy"))
 
 
@@ -175,11 +176,28 @@ async def test_a_better_policy_becomes_the_champion_and_can_be_taken_back(
         "canary", "canary", "completed", "rolled_back",
     ]  # fmt: skip
     assert [step["operator"] for step in steps][-1] == "night shift"
-    assert [one["step"] for one in commands.records()] == [step["step"] for step in steps], "each step has its record"
+    taken = [step["step"] for step in steps if step["reason"] != "the lease is renewed"]
+    assert [one["step"] for one in commands.records()] == taken, "each step has its record"
     trust = next(figure for figure in steps[-2]["figures"] if figure["name"] == "trust")
     assert trust["verdict"] == "harmless"
     assert "multimood_policy_answers_total" in (metrics := await strategist.metrics())
     assert 'version="2"' in metrics
+
+
+async def test_what_nobody_talks_to_is_not_shown_harmless(
+    commands: Commands, made: dict[str, bytes], tmp_path: Path
+) -> None:
+    run = run_folder(tmp_path / "run", made["favours-5"])
+    code, out, err = await commands.run("promote", run, *QUICK, "--share", "0.5", "--timeout", 3, "--json")
+    assert code == 3, err
+    found = json.loads(out)
+    assert (found["outcome"], found["unrecorded"]) == ("rolled_back", "")
+    assert "not shown harmless within 3 s, with 0 of 15 conversations" in found["reason"]
+    assert (await commands.status())["state"] == "rolled back"
+    rules = tmp_path / "approvals.toml"
+    rules.write_text('operator = "nightly"\nlearners = ["direct"]\n')
+    code, _, err = await commands.run("promote", run, "--policy-file", rules)
+    assert (code, "taken back before" in err) == (1, True), err
 
 
 async def test_a_worse_policy_is_rolled_back_by_itself(
