@@ -5,13 +5,14 @@ rows of the conversations that are taken. So memory is bounded by `most_rows`, w
 reader takes 16 bytes for every row.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from multimood.errors import ConfigurationError, NotFoundError
-from multimood.learning.network import taxonomy_of
+from multimood.learning.network import strategies_of, taxonomy_of
 from multimood.learning.sampling import Crowd, Fingerprint, Part, Row, Sampling, counted
 from multimood.ope.log import Log
 from multimood.ope.read import REWARDS, Reading, read
@@ -109,13 +110,15 @@ def load(rows_of: RowsOf, wanted: Wanted, part: Part) -> Logged:
     reward_version = _reward_version(seen, wanted) if wanted.is_scored else None
     sampling = Sampling(wanted.seed, wanted.held, seen.crowd.below())
     prints: dict[Part, Fingerprint] = {"train": Fingerprint(), "held": Fingerprint()}
-    width = len(names_of(version))
+    width, names = len(names_of(version)), frozenset(strategies_of(version))
 
     def bars(row: Row) -> str:
         if row["state_version"] != version:
             return "other_state" if row["state_version"] else "no_state"
-        if row["state"] is None or len(row["state"]) != width:
+        if row["state"] is None or len(row["state"]) != width or not all(map(_is_number, row["state"])):
             return "no_state"
+        if not names.issuperset(item["label"] for item in row["strategy"] or ()):
+            return "other_strategies"
         other = reward_version is not None and row["reward_version"] not in {reward_version, None}
         return "other_reward_version" if other else ""
 
@@ -140,6 +143,10 @@ def _read(rows: Iterator[Row], wanted: Wanted, bars: Callable[[Row], str], part:
             "docs/offline-rl.md says what a log must have"
         )
     return found
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def _with_state(log: Log, version: str) -> Log:

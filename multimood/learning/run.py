@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from multimood.errors import MultimoodError
+from multimood.errors import ConfigurationError, MultimoodError
 from multimood.learning.card import card
 from multimood.learning.learner import Advance, Arrays, Settings, learner_of, load_arrays
-from multimood.learning.logged import Logged, RowsOf, Wanted, load
+from multimood.learning.logged import RowsOf, Wanted, load
 from multimood.learning.nearness import kept_near
 from multimood.learning.network import Network
 from multimood.learning.policies import GRAPH, open_policy
@@ -143,13 +143,17 @@ class _Kept:
 
 
 def logged_as(place: Path) -> tuple[Wanted, dict[str, Any]]:
-    """What a run was trained on: how its log was read, and its `data.json`. Of a graph without a run: the defaults."""
+    """What a run was trained on: how its log was read, and its `data.json`. Of a graph without a run: the defaults.
+
+    Raises ConfigurationError when the folder is not as `train` left it.
+    """
     config, data = (place / name for name in ("config.json", "data.json"))
     if not config.is_file():
         return Wanted(), {}
-    told = json.loads(config.read_text(encoding="utf-8"))
-    known = json.loads(data.read_text(encoding="utf-8")) if data.is_file() else {}
-    return Wanted(**told["wanted"]), known
-
-
-__all__ = ["GATE", "Asked", "GraphError", "Logged", "logged_as", "sha256_of", "train"]
+    try:
+        told = json.loads(config.read_text(encoding="utf-8"))
+        return Wanted(**told["wanted"]), json.loads(data.read_text(encoding="utf-8"))
+    except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+        raise ConfigurationError(
+            f"{place} is no finished run ({type(error).__name__} in its files): train it"
+        ) from None

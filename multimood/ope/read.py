@@ -220,11 +220,12 @@ def _conversation(row: Row) -> Any:
 def _add_state(columns: _Columns, row: Row, *, free: bool) -> None:
     """Keep the states only as long as every turn where somebody could choose has one, of one version, all finite."""
     found, version = state(row), row.get("state_version") or ""
-    if columns.states is None or (found is None and not free):
+    if columns.states is None:
         return
     same = not columns.states or (found is not None and len(found) == columns.width and version in columns.versions)
     if found is None or not same or any(math.isnan(_finite(value)) for value in found):
-        columns.states = None
+        if free:
+            columns.states = None
         return
     columns.width = len(found)
     columns.versions.add(version)

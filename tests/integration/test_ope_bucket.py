@@ -24,18 +24,26 @@ async def upload(settings: StoreSettings, folder: Path, files: list[Path]) -> No
     await store.close()
 
 
-def test_a_bucket_and_a_part_of_it(store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def log(store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A simulated log as a folder, and in the bucket `experience`, at its top and below `copies`."""
     keys = store.credentials
     for name, value in (
         ("ENDPOINT", store.endpoint), ("SECURE", "false"), ("ACCESS_KEY", keys.access_key),
         ("SECRET_KEY", keys.secret_key), ("MEDIA_BUCKET", "media"), ("EXPERIENCE_BUCKET", "media"),
     ):  # fmt: skip
         monkeypatch.setenv(f"MULTIMOOD_S3_{name}", value)
-    runner, log, out = CliRunner(), tmp_path / "log", tmp_path / "out.json"
-    assert runner.invoke(app, ["simulate", "--log", str(log), "--conversations", "60"]).exit_code == 0
+    folder = tmp_path / "log"
+    simulated = CliRunner().invoke(app, ["simulate", "--log", str(folder), "--conversations", "60"])
+    assert simulated.exit_code == 0
     settings = StoreSettings().model_copy(update={"experience_bucket": "experience"})
-    asyncio.run(upload(settings, log, sorted(log.rglob("*.parquet"))))
+    asyncio.run(upload(settings, folder, sorted(folder.rglob("*.parquet"))))
+    return folder
 
+
+@pytest.mark.usefixtures("log")
+def test_a_bucket_and_a_part_of_it(tmp_path: Path) -> None:
+    runner, out = CliRunner(), tmp_path / "out.json"
     ask = ["--policy", "uniform", "--reward", "rating", "--estimators", "snips", "--json", str(out)]
     given = runner.invoke(app, ["ope", "s3://experience/copies", *ask])
     assert given.exit_code == 0, given.output
@@ -48,3 +56,20 @@ def test_a_bucket_and_a_part_of_it(store: ObjectStore, tmp_path: Path, monkeypat
     missing = runner.invoke(app, ["ope", "s3://nobody", *ask])
     assert missing.exit_code == 1
     assert "NoSuchBucket" in missing.stderr
+
+
+def test_a_policy_is_learned_from_a_bucket_as_from_a_folder(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnx", reason="needs onnx: `make train-env`")
+    runner, ask = CliRunner(), ["--learner", "direct", "--reward", "rating"]
+    monkeypatch.setenv("MULTIMOOD_S3_EXPERIENCE_BUCKET", "experience")
+    for place, out in (([str(log)], "folder"), (["s3://experience/copies"], "bucket"), ([], "default")):
+        result = runner.invoke(app, ["rl", "train", *place, "--out", str(tmp_path / out), *ask])
+        assert result.exit_code == 0, result.output
+    graphs = {(tmp_path / out / "policy.onnx").read_bytes() for out in ("folder", "bucket", "default")}
+    assert len(graphs) == 1
+    judged = runner.invoke(app, ["rl", "evaluate", str(tmp_path / "bucket"), "s3://experience"])
+    assert judged.exit_code == 3, judged.output
+    assert "does not pass the champion's" in judged.output or "are needed" in judged.output
+    assert runner.invoke(app, ["rl", "train", "s3://nobody", "--out", str(tmp_path / "none")]).exit_code == 1

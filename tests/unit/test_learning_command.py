@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,15 @@ from typer.testing import CliRunner, Result
 
 pytest.importorskip("onnx", reason="needs onnx: `make train-env`")
 
-from multimood.cli import app
+from multimood.cli import app, rl
+from multimood.cli.lookahead import LookedAhead
 from multimood.experience.schema import SCHEMA, Row
 from multimood.experience.table import encode
 from multimood.learning import fitting
 from multimood.learning.graph import passthrough
 from multimood.learning.policies import open_policy
 from multimood.perception.state import names_of
+from multimood.trust.values import Ahead
 
 pytestmark = pytest.mark.unit
 
@@ -192,3 +195,29 @@ def test_a_learned_policy_is_one_for_ope(trained: Path, log: Path) -> None:
     found = policy.choose(state, eligible)
     assert (found[:, 3] == 0).all()
     np.testing.assert_allclose(found.sum(axis=1), 1)
+
+
+def test_the_look_ahead_reward_is_learned_from(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The values themselves are judged by tests/integration/test_lookahead.py; here every second turn shows one."""
+    found = {row["row_id"]: Ahead(float(row["step"] % 2), True) for row in simulated(400)}
+    monkeypatch.setattr(rl, "looked_ahead", lambda *_arguments, **_options: LookedAhead(found, "lookahead-1+detector"))
+    result = run("train", log, "--reward", "lookahead", "--learner", "direct", "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert 0 < json.loads((tmp_path / "run" / "metrics.json").read_text())["logged_reward"] < 1
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["wanted"]["reward_version"] == "lookahead-1+detector"
+    assert run("evaluate", tmp_path / "run", log).exit_code == 3
+
+
+def test_a_folder_that_was_tampered_with_is_explained(trained: Path, log: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(trained, copy)
+    (copy / "config.json").write_text("{}")
+    broken = run("evaluate", copy, log)
+    assert broken.exit_code == 1
+    assert "is no finished run" in broken.output + broken.stderr
+    shutil.copy(trained / "config.json", copy / "config.json")
+    (copy / "checkpoint").write_bytes(b"no checkpoint")
+    again = run("train", log, "--out", copy)
+    assert again.exit_code == 1
+    assert "is no checkpoint of a learner" in again.output + again.stderr

@@ -116,10 +116,18 @@ def test_an_empty_log_says_so() -> None:
 
 def test_some_unusable_rows_cost_only_themselves(log: list[Row]) -> None:
     free = [row for row in log if row["override"] == "none"]
-    broken = [free[0] | {"reward": float("nan")}, free[1] | {"state": None}, free[2] | {"propensity": 0.123}]
-    found = part_of(broken + free[3:], "train", held=0.001)
-    assert found.left_out == {"no_reward": 1, "no_state": 1, "propensity_differs": 1}
-    assert len(found.log.decisions()) == len(free) - 3
+    other = [{"label": "hypnosis", "p": 1.0}]
+    nothing = [float("nan"), *free[4]["state"][1:]]
+    broken = [
+        free[0] | {"reward": float("nan")}, free[1] | {"state": None}, free[2] | {"propensity": 0.123},
+        free[3] | {"strategy": other, "chosen": "hypnosis", "propensity": 1.0}, free[4] | {"state": nothing},
+        free[5] | {"override": "crisis", "state": [1.0]}, free[6] | {"override": "crisis", "state": nothing},
+    ]  # fmt: skip
+    found = part_of(broken + free[7:], "train", held=0.001)
+    assert found.left_out == {
+        "no_reward": 1, "no_state": 2, "propensity_differs": 1, "other_strategies": 1, "override": 2,
+    }  # fmt: skip
+    assert len(found.log.decisions()) == len(free) - 7
 
 
 def test_a_log_on_disk_is_read_in_the_needed_columns(log: list[Row], tmp_path: Path) -> None:

@@ -7,8 +7,17 @@ from multimood.experience.schema import COLUMNS
 from multimood.ope import FORCED, Greedy, Logged, OneStrategy, Question, Uniform, evaluate, near_logged, read
 from multimood.ope.evaluate import Estimate
 from multimood.ope.policy import target
+from multimood.perception.state import names_of
 from multimood.safety.screener import Screener
-from multimood.simulator import World, by_the_book, converse, rows, value_of_conversations, value_of_turns
+from multimood.simulator import (
+    World,
+    by_the_book,
+    converse,
+    logging_world,
+    rows,
+    value_of_conversations,
+    value_of_turns,
+)  # fmt: skip
 from multimood.simulator.effects import EFFECTS, table
 from multimood.simulator.optimum import Optimum
 from multimood.simulator.profiles import PROFILES
@@ -103,3 +112,35 @@ def test_what_seekers_say_is_no_crisis_and_differs_by_state() -> None:
     assert len(said) > 400
     crises = sum(screener.screen(text).level in {"elevated", "imminent"} for text in said)
     assert crises <= 0.02 * len(said)
+
+
+def test_the_state_that_is_logged_is_the_one_that_a_policy_sees() -> None:
+    world = World("mesc", 4, *logging_world()["hasty"])
+    turns = list(converse(world, 30, np.random.default_rng(5)))
+    log = read(rows(turns)).log
+    assert log.state_version == "state-1:mesc"
+    assert log.state is not None
+    names = names_of(log.state_version)
+    seen = np.concatenate([turn.state for turn in turns if turn.state is not None])
+    assert sorted(map(tuple, log.state.tolist())) == sorted(map(tuple, seen.tolist()))
+    model = log.state[:, [names.index(f"model.{name}") for name in MESC_STRATEGIES]]
+    np.testing.assert_allclose(model.sum(axis=1), 1, atol=1e-5)
+    used = log.state[:, [names.index(f"used.{name}") for name in MESC_STRATEGIES]].sum(axis=1)
+    assert (used <= log.step).all()
+    assert used.max() == 3
+    last = log.state[:, [names.index(f"last.{name}") for name in MESC_STRATEGIES]]
+    assert (last.sum(axis=1) <= (log.step > 0)).all()
+    np.testing.assert_array_equal(log.state[:, names.index("step")], log.step)
+
+
+def test_without_a_model_no_state_is_logged() -> None:
+    found = list(rows(converse(World(), 3, np.random.default_rng(0))))
+    assert {row["state"] for row in found} == {None}
+
+
+def test_the_hasty_policy_is_worse_than_the_one_by_the_book() -> None:
+    values = [
+        value_of_conversations(World("mesc", 8, *logging_world()[name]), conversations=1_000).value
+        for name in ("hasty", "uniform", "book")
+    ]
+    assert values == sorted(values)
