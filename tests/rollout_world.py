@@ -86,6 +86,17 @@ class Commands:
         found: dict[str, Any] = json.loads(out)
         return found
 
+    async def challenger(self, graph: bytes, within_s: float = 60) -> str:
+        """The version of a graph, once its canary has begun."""
+        deadline, digest = time.monotonic() + within_s, hashlib.sha256(graph).hexdigest()
+        while True:
+            state = await self.status()
+            if state["state"] == "canary" and state["challenger"]["sha256"] == digest:
+                version: str = state["challenger"]["version"]
+                return version
+            assert time.monotonic() < deadline, state
+            await asyncio.sleep(0.2)
+
     async def steps(self) -> list[dict[str, Any]]:
         """All steps so far."""
         return (await self.status())["history"]
@@ -110,8 +121,9 @@ class Platform:
     """Conversations of two turns, for as long as it is open; a reply and a score for every decision."""
 
     kafka: KafkaSettings
-    rewards: Mapping[str, float]
+    rewards: Mapping[str, float] = field(default_factory=dict)
     """By the version that was served."""
+    otherwise: float = 0.5
     pause_s: float = 0.05
     name: str = field(default_factory=lambda: secrets.token_hex(4))
     sent: set[str] = field(default_factory=set)
@@ -172,7 +184,7 @@ class Platform:
                 topics.REPLY, pb.Reply(context=decision.context, text="x", source=source, hops=[hop])
             )
             spread = int.from_bytes(hashlib.sha256(decision.context.utterance_id.encode()).digest()[:1]) / 2550
-            reward = self.rewards.get(decision.policy_served, 0.5) + spread
+            reward = self.rewards.get(decision.policy_served, self.otherwise) + spread
             await self._publisher.publish(topics.TRUST, pb.TrustScore(context=decision.context, reward=reward))
             if decision.step == 0:
                 await self._say(decision.context.conversation_id, 1)

@@ -84,7 +84,7 @@ def promote(  # noqa: PLR0917 - each is an option
         float | None, typer.Option("--share", min=0.001, max=0.99, help="One canary of this share instead of stages.")
     ] = None,
     least: Annotated[
-        int, typer.Option("--least", min=2, help="Conversations that either must have had in every stage.")
+        int, typer.Option("--least", min=10, help="Conversations that either must have had in every stage.")
     ] = 50,
     lease: Annotated[
         float, typer.Option("--lease", min=5, help="Seconds after which a canary ends that nobody renews.")

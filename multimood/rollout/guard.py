@@ -14,8 +14,8 @@ from typing import Final, Literal
 Verdict = Literal["worse", "harmless", "open"]
 
 ALPHA: Final = 0.05
-FEW: Final = 2
-"""Conversations below which a variance says nothing."""
+FEW: Final = 10
+"""Conversations of either below which nothing is said: the sequences hold asymptotically."""
 
 
 @dataclass(frozen=True, slots=True)

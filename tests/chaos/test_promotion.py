@@ -77,7 +77,7 @@ async def promoted_under_load(stack: Stack, folder: Path) -> None:
     # One that becomes the champion although strategist and Triton are killed in between.
     quick = ("--operator", "clinic", "--lease", 30, "--share", "0.5")
     run = run_folder(folder / "first", made["favours-1"])
-    first = await commands.start("promote", run, *quick, "--least", 6, "--timeout", 300)
+    first = await commands.start("promote", run, *quick, "--least", 10, "--timeout", 300)
     await until(lambda: has_canary("2"), what="the first canary")
     for part in ("strategist", "triton"):
         identity = stack.parts[part].identity
