@@ -102,7 +102,7 @@ ACCESS: Final[Mapping[str, Access]] = MappingProxyType(
         ),
         "strategist": Access(
             consumes=(topics.FEATURES, topics.REPLY, topics.ERASURE),
-            looks_into=(topics.CONVERSATION, topics.DECISION, topics.ESCALATION),
+            looks_into=(topics.CONVERSATION, topics.DECISION, topics.ESCALATION, topics.ROLLOUT),
             writes=(topics.DECISION, topics.CONVERSATION, topics.ESCALATION),
         ),
         "responder": Access(

@@ -60,10 +60,13 @@ CONVERSATION: Final = _topic("conversation", pb.Conversation, 7 * DAY_MS, "compa
 ERASURE: Final = _topic("erasure", pb.Erasure, 30 * DAY_MS)
 """As long as a worker may be away that holds something of the conversation."""
 
+ROLLOUT: Final = _topic("rollout", pb.Rollout, 3650 * DAY_MS)
+"""Few records, all of which every strategist reads: the last says which policy is served, and must not be forgotten."""
+
 TOPICS: Final = (
     UTTERANCE, TRANSCRIPT, SCREENING, EMBEDDING_TEXT, EMBEDDING_AUDIO, EMBEDDING_VIDEO,
     FEATURES, DECISION, REPLY, REPLY_DELTA, TRUST, FEEDBACK, ESCALATION, ACKNOWLEDGEMENT,
-    CONVERSATION, ERASURE,
+    CONVERSATION, ERASURE, ROLLOUT,
 )  # fmt: skip
 EMBEDDINGS: Final = (EMBEDDING_TEXT, EMBEDDING_AUDIO, EMBEDDING_VIDEO)
 BY_NAME: Final = {topic.name: topic for topic in TOPICS}

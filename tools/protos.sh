@@ -7,7 +7,8 @@ PYTHON=${PYTHON:-.venv/bin/python}
 generate() { # OUT
   mkdir -p "$1"
   local out; out=$(mktemp -d)
-  "$PYTHON" -m grpc_tools.protoc -I protos --python_out="$out" --pyi_out="$out" protos/multimood/v1/events.proto
+  "$PYTHON" -m grpc_tools.protoc -I protos --python_out="$out" --pyi_out="$out" \
+    protos/multimood/v1/events.proto protos/multimood/v1/graph.proto
   "$PYTHON" -m grpc_tools.protoc -I protos --python_out="$out" --pyi_out="$out" --grpc_python_out="$out" protos/multimood/v1/gateway.proto
   # protoc names modules after the proto's folder; ours live under the library's own package.
   sed -i 's/^from multimood\.v1 import/from multimood.contracts.v1 import/' "$out"/multimood/v1/*.py "$out"/multimood/v1/*.pyi

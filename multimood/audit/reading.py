@@ -26,11 +26,12 @@ from multimood.experience import Bucket, Pseudonyms, rows
 from multimood.settings import KafkaSettings, PseudonymSettings, StoreSettings
 from multimood.topics import TOPICS, Topic
 
-TELLING: Final = tuple(
-    topic
-    for topic in TOPICS
-    if topic not in {topics.ACKNOWLEDGEMENT, topics.CONVERSATION, topics.ERASURE, topics.FEEDBACK, topics.TRANSCRIPT}
-)
+SILENT: Final = frozenset(
+    {
+        topics.ACKNOWLEDGEMENT, topics.CONVERSATION, topics.ERASURE, topics.FEEDBACK, topics.TRANSCRIPT, topics.ROLLOUT,
+    }
+)  # fmt: skip
+TELLING: Final = tuple(topic for topic in TOPICS if topic not in SILENT)
 """Topics that say something about an outcome; the utterances first."""
 
 

@@ -42,8 +42,8 @@ def wanted(settings: KafkaSettings) -> dict[str, dict[str, str]]:
         # A dead letter is the original record and some headers more.
         larger = str(settings.max_message_bytes + DEAD_LETTER_ROOM)
         wanted[topic.dead_letters] = {
-            "max.message.bytes": larger, "cleanup.policy": "delete", "retention.ms": str(DEAD_LETTER_RETENTION_MS),
-            "segment.ms": str(SEGMENT_MS),
+            "max.message.bytes": larger, "cleanup.policy": "delete", "segment.ms": str(SEGMENT_MS),
+            "retention.ms": str(max(DEAD_LETTER_RETENTION_MS, topic.retention_ms)),
         }  # fmt: skip
     return wanted
 

@@ -3,7 +3,8 @@
 Kafka deletes from the beginning of a partition only, so what is purged is everybody's. That is safe for records that
 every service has read, together with everything that was written because of them: `ends` are taken first, and purged to
 only when everyone has read past what was there later still. Nothing is left then that could be read again and look for
-its output. Escalations and acknowledgements, which hold no words, are not purged, nor are states: those are compacted.
+its output. Escalations and acknowledgements, which hold no words, are not purged, nor are the steps of rollouts, which
+are of nobody, nor are states: those are compacted.
 """
 
 import contextlib
@@ -31,7 +32,9 @@ ANSWER_S: Final = 15.0
 PAUSE_S: Final = 0.5
 SILENCE_S: Final = 30.0
 ROLL_MS: Final = 500
-KEPT: Final = frozenset({topics.ESCALATION, topics.ACKNOWLEDGEMENT, topics.CONVERSATION, topics.ERASURE})
+KEPT: Final = frozenset(
+    {topics.ESCALATION, topics.ACKNOWLEDGEMENT, topics.CONVERSATION, topics.ERASURE, topics.ROLLOUT}
+)
 PURGED: Final = tuple(topic for topic in TOPICS if topic not in KEPT)
 """Topics that hold what was said, or what was made of it."""
 

@@ -171,10 +171,18 @@ class Received:
 
 
 class Follower:
-    """Every partition of some topics, from `since_s` ago on, by one reader of its own (no group, nothing committed)."""
+    """Every partition of some topics, from `since_s` ago on, by one reader of its own (no group, nothing committed).
+
+    Without `since_s`: all that is there.
+    """
 
     def __init__(
-        self, settings: KafkaSettings, topics: Sequence[Topic], since_s: float = 3600, *, dead_letters: bool = False
+        self,
+        settings: KafkaSettings,
+        topics: Sequence[Topic],
+        since_s: float | None = 3600,
+        *,
+        dead_letters: bool = False,
     ) -> None:
         self._settings = settings
         self._names = [topic.name for topic in topics] + ([t.dead_letters for t in topics] if dead_letters else [])
@@ -208,7 +216,7 @@ class Follower:
                 raise UnavailableError(f"topic {name} does not exist: run 'multimood topics apply'")
             tps += [TopicPartition(name, partition) for partition in partitions]
         reader.assign(tps)
-        since_ms = now_us() // 1000 - int(self._since_s * 1000)
+        since_ms = 0 if self._since_s is None else now_us() // 1000 - int(self._since_s * 1000)
         starts = await reader.offsets_for_times(dict.fromkeys(tps, since_ms))
         ends = await reader.end_offsets(tps)
         for tp in tps:

@@ -32,6 +32,7 @@ from multimood.bus.retry import code_of
 from multimood.bus.sender import Sender
 from multimood.bus.tail import PartitionTail
 from multimood.bus.transport import Batch, BatchConsumer, BatchTransport
+from multimood.bus.whole import Whole
 from multimood.clock import now_us
 from multimood.errors import ConfigurationError, InvalidEventError, RefusedError
 from multimood.health import HealthServer
@@ -72,6 +73,9 @@ class Worker:
     taken and, while it gives False because that cannot be told yet, again and again beside the work, and until it has
     given True the worker is not ready. A ConfigurationError from it ends the worker.
 
+    `follows` are topics that it learns from whole, whatever partitions it has, before it takes the first record and
+    while it works.
+
     All inputs' records of one partition number come to the same worker, whatever workers come and go.
     """
 
@@ -86,6 +90,7 @@ class Worker:
         fits: Callable[[], Awaitable[bool]] | None = None,
         on_stop: Sequence[Callable[[], Awaitable[None]]] = (),
         holds: Callable[[], int] = lambda: 0,
+        follows: Mapping[Topic, Callable[[Any], None]] | None = None,
     ) -> None:
         self.service = service
         self.inputs = tuple(inputs)
@@ -101,6 +106,8 @@ class Worker:
         self._is_fit = fits is None
         self._on_stop = on_stop
         self._holds = holds
+        self._follows = dict(follows or {})
+        self._whole = Whole(self.settings.kafka, self._follows, self._crash)
         self._stop = asyncio.Event()
         self._failed = asyncio.Event()
         self._code = 0
@@ -196,6 +203,7 @@ class Worker:
     async def _start(self) -> None:
         try:
             await self._connect()
+            await self._whole.start()
             await self._look()
             await self._app.start()
             logger.info("working", extra={"topics": [topic.name for topic in self.inputs]})
@@ -224,7 +232,8 @@ class Worker:
         while True:
             try:
                 await self._tail.start()
-                missing = await self._tail.missing((*self.inputs, *(topic for topic, _ in self.processor.recovers)))
+                recovered = (topic for topic, _ in self.processor.recovers)
+                missing = await self._tail.missing((*self.inputs, *recovered, *self._follows))
                 if not missing:
                     await self._check_counts()
                     await self._check_leave()
@@ -279,7 +288,9 @@ class Worker:
         self._draining = True
         logger.info("draining", extra={"grace_s": self.settings.drain_s})
         await _bounded(self._drain, self.settings.drain_s + STOP_STEP_S)
-        for stop in (self._app.stop, self._sender.stop, self._tail.stop, *self._on_stop, self.health.stop):
+        for stop in (
+            self._app.stop, self._sender.stop, self._tail.stop, self._whole.stop, *self._on_stop, self.health.stop,
+        ):  # fmt: skip
             await _bounded(stop, STOP_STEP_S)
         logger.info("stopped")
         telemetry.shutdown()

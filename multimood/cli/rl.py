@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from multimood.cli import rollout
 from multimood.cli.explained import explained
 from multimood.cli.logplace import DATA, DataOption, FromOption, LogArgument, ToOption, days_of, open_log
 from multimood.cli.lookahead import LOOKAHEAD, TritonOption, looked_ahead
@@ -191,6 +192,9 @@ def evaluate(  # noqa: PLR0917 - typer makes options of them
     _show(verdict, logged)
     if not verdict.passed:
         raise typer.Exit(REFUSED)
+
+
+rollout.add_to(app)
 
 
 @contextmanager

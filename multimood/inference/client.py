@@ -53,14 +53,19 @@ class InferenceClient:
         """How long a call may take that names no deadline of its own."""
         return self._settings.deadline_s
 
-    async def infer(self, model: str, inputs: Arrays, deadline_s: float | None = None) -> Inference:
-        """Ask a model that gives one response. `deadline_s` is for all of the call, by default the settings'."""
+    async def infer(
+        self, model: str, inputs: Arrays, deadline_s: float | None = None, *, version: str = ""
+    ) -> Inference:
+        """Ask a model that gives one response. `deadline_s` is for all of the call, by default the settings'.
+
+        `version`: of the model, where several are served; empty: the latest.
+        """
         limit_s = self._settings.deadline_s if deadline_s is None else deadline_s
         with Call(model) as call:
             tensors = request_tensors(model, inputs)
             try:
                 async with asyncio.timeout(limit_s):
-                    return await self._attempts(model, tensors, call, _now() + limit_s)
+                    return await self._attempts(model, version, tensors, call, _now() + limit_s)
             except TimeoutError:
                 raise self._late(model, limit_s) from None
 
@@ -124,22 +129,22 @@ class InferenceClient:
         if self._connection is not None:
             await self._connection.close()
 
-    async def _attempts(self, model: str, tensors: Tensors, call: Call, due: float) -> Inference:
+    async def _attempts(self, model: str, version: str, tensors: Tensors, call: Call, due: float) -> Inference:
         for pause_s in PAUSES_S:
             try:
-                return await self._attempt(model, tensors, call, due)
+                return await self._attempt(model, version, tensors, call, due)
             except UnavailableError as error:
                 if self._is_final(error):
                     raise
                 await call.retry_after(_jittered(pause_s))
-        return await self._attempt(model, tensors, call, due)
+        return await self._attempt(model, version, tensors, call, due)
 
-    async def _attempt(self, model: str, tensors: Tensors, call: Call, due: float) -> Inference:
+    async def _attempt(self, model: str, version: str, tensors: Tensors, call: Call, due: float) -> Inference:
         await self._take_turn(model, call, due)
         try:
             with translated(self.whom(model)):
                 left_s = max(due - _now(), 0.001)  # told to the server, which then drops what is late, too
-                return response(await self._connected().infer(model, tensors, client_timeout=left_s))
+                return response(await self._connected().infer(model, tensors, version, client_timeout=left_s))
         finally:
             self._give_turn(call)
 

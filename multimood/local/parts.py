@@ -7,8 +7,9 @@ from typing import Final, Literal
 
 from multimood.local.endpoints import Endpoints, kafka_on
 from multimood.local.kafka import KafkaServer
-from multimood.local.places import DataFolder
+from multimood.local.places import DataFolder, checkout
 from multimood.local.ports import NO_DETOURS
+from multimood.local.repository import lay_out
 from multimood.local.server import Server
 from multimood.local.services import GATEWAY_PORT, SERVERS, SERVICES, TOPICS_STEP, ServiceProcess
 from multimood.local.store import ObjectStore
@@ -91,5 +92,5 @@ def _server(name: str, folder: DataFolder, ports: Mapping[str, int], via: Mappin
         return Part(store, "server", ports["store.s3"])
     from multimood.local.triton import TritonServer  # noqa: PLC0415 - needs what only Triton's own set-up made
 
-    triton = TritonServer(log=log, ports=ports)
+    triton = TritonServer(log=log, ports=ports, repository=lay_out(checkout() / "triton_models", folder.models))
     return Part(triton, "server", ports["triton.grpc"], start_within_s=240.0, heal=triton.heal)

@@ -89,6 +89,11 @@ class DataFolder:
         return self.root / "store"
 
     @property
+    def models(self) -> Path:
+        """Triton's model repository; the policies that were promoted are nowhere else."""
+        return self.root / "models"
+
+    @property
     def telemetry(self) -> Path:
         """Spans as JSON lines, one file per service."""
         return self.root / "telemetry"

@@ -13,7 +13,7 @@ from multimood.errors import DeadlineExceededError, MultimoodError, UnavailableE
 from multimood.local.places import checkout
 from multimood.local.ports import HOST
 from multimood.local.process import Child
-from multimood.local.triton_http import AnswerError, TritonHttp
+from multimood.local.triton_http import READY, AnswerError, TritonHttp
 from multimood.local.triton_install import TritonInstall, models
 
 EXIT_TIMEOUT_S: Final = 5
@@ -95,7 +95,13 @@ class TritonServer:
         """
         if not self.alive():
             return []
-        dead = [model for model in self._models if not self._answers(model)]
+        try:
+            loaded = [one for one in self._http.versions() if one.state == READY]
+        except MultimoodError:  # a matter for whoever asks whether it is alive
+            return []
+        silent = [one.model for one in loaded if not self._answers(one.model, one.version)]
+        gone = [model for model in self._models if model not in {one.model for one in loaded}]
+        dead = list(dict.fromkeys([*silent, *gone]))
         for model in dead:
             try:
                 self._http.reload(model)
@@ -110,26 +116,27 @@ class TritonServer:
             self.child.stop(self.grace_s)
         self._clear()
 
-    def _answers(self, model: str) -> bool:
-        """Tell whether the model is alive, as far as one can know now."""
-        before = self._successes(model)
+    def _answers(self, model: str, version: str) -> bool:
+        """Tell whether a version of the model is alive, as far as one can know now."""
+        before = self._successes(model, version)
+        which = f"{model}:{version}"
         try:
-            self._http.canary(model)
+            self._http.canary(model, version)
         except AnswerError:
             return False
         except DeadlineExceededError:
             # A saturated model lets the canary wait, but answers others.
-            is_busy = self._successes(model) > before
-            self._misses[model] = 0 if is_busy else self._misses.get(model, 0) + 1
-            return self._misses[model] < MISSES
+            is_busy = self._successes(model, version) > before
+            self._misses[which] = 0 if is_busy else self._misses.get(which, 0) + 1
+            return self._misses[which] < MISSES
         except UnavailableError:  # the server went down meanwhile: a matter for whoever watches the process
             return True
-        self._misses[model] = 0
+        self._misses[which] = 0
         return True
 
-    def _successes(self, model: str) -> int:
+    def _successes(self, model: str, version: str) -> int:
         try:
-            return self._http.successes(model)
+            return self._http.successes(model, version)
         except MultimoodError:
             return 0
 

@@ -42,8 +42,10 @@ from multimood.safety import CrisisPolicy
 from multimood.safety.evidence import is_evidence
 from multimood.seen import SeenIds
 from multimood.telemetry import meter
-from services.strategist.decision import Kept, Policy, decide, escalation_of, override_of
+from services.strategist.decision import Kept, Policy, decide, escalation_of, override_of, situation_of
 from services.strategist.memory import Memory
+from services.strategist.policy import eligible
+from services.strategist.served import Drawn, ServedPolicy
 from services.strategist.settings import StrategistSettings
 from services.strategist.words import Words
 
@@ -71,8 +73,10 @@ class Strategist:
         widths: Mapping[pb.Modality, int] = WIDTHS,
         *,
         crisis: CrisisPolicy,
+        served: ServedPolicy | None = None,
     ) -> None:
         self._crisis = crisis
+        self._served = served
         self._widths = widths
         self._client = client
         self._words = words
@@ -120,15 +124,16 @@ class Strategist:
         """Decide on an utterance, put a reply into its conversation, or forget what was said in it."""
         if isinstance(event.message, pb.Reply):
             return await self._note(event.message, event)
+        state = self._memory.get(event.key)
         if isinstance(event.message, pb.Erasure):
-            forgotten = after_erasure(self._memory.get(event.key), event.message)
+            forgotten = after_erasure(state, event.message)
             return () if forgotten is None else (_state(forgotten),)
         assert isinstance(event.message, pb.Features)
-        features = event.message
-        state = self._memory.get(event.key)
-        if self._is_decided(features.context, state):
+        if self._is_decided(event.message.context, state):
             return self._settle(event, state)
-        clock = HopClock.of(SERVICE, event)
+        return await self._decide(event.message, state, HopClock.of(SERVICE, event))
+
+    async def _decide(self, features: pb.Features, state: pb.Conversation | None, clock: HopClock) -> Sequence[Output]:
         sight = self._see(features)
         override = self._override(features, sight)
         perception = None
@@ -142,13 +147,15 @@ class Strategist:
                 override = pb.OVERRIDE_MODEL_UNAVAILABLE
         elif override != pb.OVERRIDE_NO_INPUT:
             perception = await self._glance(sight, state, clock)
-        escalation = None
-        if override == pb.OVERRIDE_NONE and perception is not None:
-            escalation = escalation_of(features, perception, self._crisis, now_us())
+        if override != pb.OVERRIDE_NONE or perception is None:
+            return self._conclude(features, sight, perception, state, override=override, clock=clock)
+        escalation = escalation_of(features, perception, self._crisis, now_us())
         if escalation is not None:
             override = pb.OVERRIDE_EVIDENCE
-        concluded = self._conclude(features, sight, perception, state, override=override, clock=clock)
-        return concluded if escalation is None else (output(topics.ESCALATION, escalation), *concluded)
+            concluded = self._conclude(features, sight, perception, state, override=override, clock=clock)
+            return (output(topics.ESCALATION, escalation), *concluded)
+        drawn = await self._draw(features, sight, perception, state, clock=clock)
+        return self._conclude(features, sight, perception, state, override=override, clock=clock, drawn=drawn)
 
     async def give_up(self, event: Event[Message]) -> Sequence[Output]:
         """The model did not answer in time: the person is answered all the same."""
@@ -190,6 +197,23 @@ class Strategist:
             )
         return perceive(found.outputs, found.model_version, sight, self._policy.taxonomy)
 
+    async def _draw(
+        self,
+        features: pb.Features,
+        sight: Sight,
+        perception: Perception,
+        state: pb.Conversation | None,
+        *,
+        clock: HopClock,
+    ) -> Drawn | None:
+        """Ask the policy model. A vetted reply is no action of a policy: where there is an override it is not asked."""
+        if self._served is None:
+            return None
+        situation = situation_of(features, sight, perception, state, policy=self._policy, kept=self._kept)
+        names = eligible(self._policy.taxonomy, 0 if state is None else state.steps)
+        with clock.model():
+            return await self._served.draw_from(features.context, situation, perception.strategy, names)
+
     async def _glance(self, sight: Sight, state: pb.Conversation | None, clock: HopClock) -> Perception | None:
         """What the model says if it says it at once: the reply does not depend on it."""
         limit_s = self._settings.vetted_inference_s
@@ -208,10 +232,15 @@ class Strategist:
         *,
         override: pb.Override,
         clock: HopClock,
+        drawn: Drawn | None = None,
     ) -> Sequence[Output]:
-        decision = decide(features, sight, perception, state, override=override, policy=self._policy, kept=self._kept)
+        decision = decide(
+            features, sight, perception, state,
+            override=override, policy=self._policy, kept=self._kept, drawn=drawn,
+        )  # fmt: skip
         decision.hops.append(clock.hop())
-        _decisions.add(1, {"override": pb.Override.Name(override), "strategy": decision.chosen})
+        counted = {"strategy": decision.chosen, "policy": decision.policy_served}
+        _decisions.add(1, {"override": pb.Override.Name(override), **counted})
         changed = after_decision(state, decision, self._kept.turns)
         assert changed is not None
         return (output(topics.DECISION, decision), _state(changed))

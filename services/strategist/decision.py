@@ -12,7 +12,8 @@ from multimood.contracts.v1 import events_pb2 as pb
 from multimood.eligibility import ADVICE, NO_INSTRUCTION, RULES
 from multimood.perception.conversation import dialogue_with, packed, shortened
 from multimood.perception.fusion import Perception, Sight, Taxonomy
-from multimood.perception.state import STRATEGIES, state_of
+from multimood.perception.state import STRATEGIES, State, state_of
+from multimood.rollout.standing import NONE, Version
 from multimood.safety import CrisisPolicy
 from multimood.safety.evidence import grounds
 from multimood.safety.handover import raised
@@ -20,6 +21,7 @@ from multimood.safety.persons import risk_of_words
 from multimood.safety.risk import is_crisis, verdict_of
 from services.strategist.exploration import Exploration
 from services.strategist.policy import choose
+from services.strategist.served import Drawn
 
 UNKNOWN: Final = "-"
 """Stands for the served model's version where the model did not answer."""
@@ -34,14 +36,20 @@ class Policy:
     model: str
     model_sha256: str
 
-    def version(self, model_version: str) -> str:
-        """Name of the behaviour policy: two decisions with the same name were drawn by the same rule."""
-        graph = f"{self.model}:{model_version}@{self.model_sha256[:12]}"
-        return f"{self.taxonomy};{graph};{self.exploration.name};{RULES}"
+    chooser: str = ""
+    """The policy model's name; its versions are those of the rollout."""
 
-    @property
-    def sha256(self) -> bytes:
-        """Hash (32 bytes) of everything that makes the policy: graph, taxonomy, exploration, rules."""
+    def version(self, model_version: str, served: Version = NONE) -> str:
+        """Name of the behaviour policy: two decisions with the same name were drawn by the same rule.
+
+        `served`: the version of the policy model that gave the distribution; none: the fusion model itself.
+        """
+        graph = f"{self.model}:{model_version}@{self.model_sha256[:12]}"
+        chooser = f"{self.chooser}:{served};" if served.version else ""
+        return f"{self.taxonomy};{graph};{chooser}{self.exploration.name};{RULES}"
+
+    def sha256(self, served: Version = NONE) -> bytes:
+        """Hash (32 bytes) of everything that makes the policy: graphs, taxonomy, exploration, rules."""
         parts = {
             "taxonomy": self.taxonomy,
             "strategies": STRATEGIES[self.taxonomy],
@@ -51,6 +59,8 @@ class Policy:
             "never": sorted(NO_INSTRUCTION),
             "not_first": sorted(ADVICE),
         }
+        if served.version:
+            parts["policy_sha256"] = served.sha256.hex()
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
 
     def exploration_at(self, level: pb.RiskLevel) -> Exploration:
@@ -105,26 +115,33 @@ def decide(
     override: pb.Override,
     policy: Policy,
     kept: Kept,
+    drawn: Drawn | None = None,
 ) -> pb.Decision:
     """Write the decision. Without an override there must be a perception.
+
+    `drawn`: the distribution to draw from; without it that is the fusion model's own.
 
     An overridden decision has no choice and no propensity: a vetted reply is no action of the policy. What was
     perceived, and what the policy would have drawn from, is logged all the same.
     """
     context = features.context
     step = 0 if state is None else state.steps
-    version = policy.version(UNKNOWN if perception is None else perception.model_version)
+    served = NONE if drawn is None else drawn.served
+    version = policy.version(UNKNOWN if perception is None else perception.model_version, served)
     decision = pb.Decision(
         context=context,
         step=step,
         policy_version=version,
-        policy_sha256=policy.sha256,
+        policy_sha256=policy.sha256(served),
         override=override,
         manifest=features.manifest,
         missing=features.missing,
-        models=_models(features, policy, perception),
+        models=_models(features, policy, perception, served),
         hops=_hops(features),
     )
+    if drawn is not None:
+        decision.policy_assigned, decision.policy_served = drawn.assigned.version, served.version
+        decision.rollout_step = drawn.step
     for modality in sight.unusable:
         decision.missing.add(modality=modality, reason=pb.MISSING_REASON_MODEL_UNAVAILABLE)
     if features.HasField("screening"):
@@ -134,7 +151,8 @@ def decide(
         _describe(decision, perception)
         name = f"{context.tenant}/{context.conversation_id}/{context.utterance_id}"
         exploration = policy.exploration_at(features.screening.level)
-        choice = choose(perception.strategy, policy.taxonomy, step, exploration, f"{version}\n{name}")
+        own = perception.strategy if drawn is None else drawn.strategy
+        choice = choose(own, policy.taxonomy, step, exploration, f"{version}\n{name}")
         decision.strategy.extend(_probabilities(choice.strategy))
         decision.eligible.extend(choice.strategy)
         decision.exploration = exploration.name
@@ -149,12 +167,25 @@ def decide(
     )
     decision.dialogue.extend(dialogue_with(state, said, kept.turns))
     if perception is not None:
-        before = decision.dialogue[:-1]
-        level, taxonomy = features.screening.level, policy.taxonomy
-        seen = state_of(perception, sight, step=step, level=level, before=before, taxonomy=taxonomy)
+        seen = situation_of(features, sight, perception, state, policy=policy, kept=kept)
         decision.state.extend(seen.values)
         decision.state_version = seen.version
     return decision
+
+
+def situation_of(
+    features: pb.Features,
+    sight: Sight,
+    perception: Perception,
+    state: pb.Conversation | None,
+    *,
+    policy: Policy,
+    kept: Kept,
+) -> State:
+    """The state that is decided in, as the policy model sees it and the log keeps it."""
+    before = dialogue_with(state, pb.Turn(role=pb.ROLE_USER), kept.turns)[:-1]
+    level, step = features.screening.level, 0 if state is None else state.steps
+    return state_of(perception, sight, step=step, level=level, before=before, taxonomy=policy.taxonomy)
 
 
 def _describe(decision: pb.Decision, perception: Perception) -> None:
@@ -180,7 +211,9 @@ def _hops(features: pb.Features) -> list[pb.Hop]:
     return [*found, *features.screening.hops, *features.hops]
 
 
-def _models(features: pb.Features, policy: Policy, perception: Perception | None) -> list[pb.ModelVersion]:
+def _models(
+    features: pb.Features, policy: Policy, perception: Perception | None, served: Version
+) -> list[pb.ModelVersion]:
     """The models behind the decision. Of the encoders no hash is known here: Triton tells a version, no content."""
     found = {
         embedding.model_name: pb.ModelVersion(name=embedding.model_name, version=embedding.model_version)
@@ -189,4 +222,6 @@ def _models(features: pb.Features, policy: Policy, perception: Perception | None
     if perception is not None:
         digest = bytes.fromhex(policy.model_sha256)
         found[policy.model] = pb.ModelVersion(name=policy.model, version=perception.model_version, sha256=digest)
+    if served.version:
+        found[policy.chooser] = pb.ModelVersion(name=policy.chooser, version=served.version, sha256=served.sha256)
     return list(found.values())

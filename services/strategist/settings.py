@@ -23,6 +23,13 @@ class StrategistSettings(PerceptionSettings):
     model_file: Path = Path("triton_models/fusion/1/model.onnx")
     """Where that graph lies, if it does here."""
 
+    policy_model: str | None = None
+    """The policy model on the Triton server: state, eligible -> strategy; which of its versions is asked is a matter of
+    `multimood rl promote`. Unset: `policy` for the taxonomy mesc, none for esconv. Empty: none, the fusion model's own
+    distribution is drawn from. One that is named must be served and fit the taxonomy, else the service is not ready."""
+    policy_s: float = Field(default=0.25, gt=0)
+    """Longest that model may take. Then a challenger's champion is asked, and then fusion's own distribution taken."""
+
     crisis_policy: Path | None = None
     """The operator's own crisis policy (TOML) in place of the shipped one; give the sentinel the same."""
 

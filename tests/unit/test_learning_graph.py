@@ -12,6 +12,7 @@ from onnx.reference import ReferenceEvaluator
 
 from multimood.learning.graph import build, passthrough, save
 from multimood.learning.network import Layer, Network, model_columns, strategies_of
+from multimood.local.places import checkout
 from multimood.perception.state import VERSIONS, names_of
 
 pytestmark = pytest.mark.unit
@@ -82,3 +83,9 @@ def test_the_graph_says_what_it_is_and_is_the_same_bytes_each_time(tmp_path: Pat
 def test_an_unknown_taxonomy_is_named() -> None:
     with pytest.raises(ValueError, match=r"'helix' is not known: use one of mesc, esconv"):
         passthrough("helix")
+
+
+def test_the_shipped_policy_is_what_is_written_here(tmp_path: Path) -> None:
+    passthrough("mesc").save(tmp_path / "model.onnx")
+    shipped = checkout() / "triton_models/policy/1/model.onnx"
+    assert shipped.read_bytes() == (tmp_path / "model.onnx").read_bytes()

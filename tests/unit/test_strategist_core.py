@@ -491,7 +491,7 @@ def test_a_decision_says_what_the_policy_saw_and_what_could_be_chosen() -> None:
     assert sum(seen[f"stage.{label}"] for label in STAGES) == 1.0
     assert tuple(found.eligible) == eligible("mesc", 1)
     assert (found.exploration, found.explored) == ("none", False), "nothing is explored at a low risk"
-    assert found.policy_sha256 == POLICY.sha256 != replace(POLICY, model_sha256="cd" * 32).sha256
+    assert found.policy_sha256 == POLICY.sha256() != replace(POLICY, model_sha256="cd" * 32).sha256()
     assert [model.sha256.hex() for model in found.models if model.name == "fusion"] == [POLICY.model_sha256]
 
 

@@ -79,6 +79,22 @@ CONVERSATIONS: Final = (
             "ops",
         ),
     ),
+    (
+        Panel(
+            "Policy versions",
+            (per_second("multimood_decisions_total", "policy"),),
+            "ops",
+            "Decisions by the version of the policy model that was served; none: fusion's own, or a vetted reply.",
+            stacked=True,
+        ),
+        Panel(
+            "Policy answers",
+            (per_second("multimood_policy_answers_total", "version", "outcome"),),
+            "ops",
+            "Questions to the policy model. What is not answered falls to the champion, then to the fusion model.",
+        ),
+        Panel("Challenger's share", (("max(multimood_rollout_share)", "share"),), "percentunit"),
+    ),
 )
 PIPELINE: Final = (
     (

@@ -97,7 +97,8 @@ def complete(rendered: Rendered) -> Iterator[str]:
     """ConfigMaps that are read are there."""
     there = rendered.of("ConfigMap").keys() | BROUGHT
     for name, pod, _ in pods(rendered):
-        read = {volume["configMap"]["name"] for volume in pod.get("volumes", ()) if "configMap" in volume}
+        mounted = [volume["configMap"] for volume in pod.get("volumes", ()) if "configMap" in volume]
+        read = {one["name"] for one in mounted if not one.get("optional")}
         for container in pod["containers"]:
             read |= {one["configMapRef"]["name"] for one in container.get("envFrom", ()) if "configMapRef" in one}
         for missing in sorted(read - there):

@@ -8,7 +8,7 @@ import sys
 from typing import Final
 
 from multimood.errors import DeadlineExceededError, MultimoodError
-from multimood.local.triton_http import AnswerError, TritonHttp
+from multimood.local.triton_http import READY, AnswerError, TritonHttp
 
 URL: Final = "http://127.0.0.1:8000"
 
@@ -19,18 +19,18 @@ def silent(server: TritonHttp) -> list[str]:
     Raises:
         MultimoodError: the server itself does not.
     """
-    loaded = [model for model, state in server.states().items() if state == "READY"]
-    return [model for model in loaded if not _answers(server, model)]
+    loaded = [one for one in server.versions() if one.state == READY]
+    return [one.model for one in loaded if not _answers(server, one.model, one.version)]
 
 
-def _answers(server: TritonHttp, model: str) -> bool:
-    before = server.successes(model)
+def _answers(server: TritonHttp, model: str, version: str) -> bool:
+    before = server.successes(model, version)
     try:
-        server.canary(model)
+        server.canary(model, version)
     except AnswerError:
         return False
     except DeadlineExceededError:  # a saturated model lets the canary wait, and answers others meanwhile
-        return server.successes(model) > before
+        return server.successes(model, version) > before
     return True
 
 

@@ -59,6 +59,13 @@ class ReplySource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REPLY_SOURCE_GENERATED: _ClassVar[ReplySource]
     REPLY_SOURCE_VETTED_CRISIS: _ClassVar[ReplySource]
     REPLY_SOURCE_VETTED_FALLBACK: _ClassVar[ReplySource]
+
+class RolloutStage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ROLLOUT_STAGE_UNSPECIFIED: _ClassVar[RolloutStage]
+    ROLLOUT_STAGE_CANARY: _ClassVar[RolloutStage]
+    ROLLOUT_STAGE_COMPLETED: _ClassVar[RolloutStage]
+    ROLLOUT_STAGE_ROLLED_BACK: _ClassVar[RolloutStage]
 MODALITY_UNSPECIFIED: Modality
 MODALITY_TEXT: Modality
 MODALITY_AUDIO: Modality
@@ -94,6 +101,10 @@ REPLY_SOURCE_UNSPECIFIED: ReplySource
 REPLY_SOURCE_GENERATED: ReplySource
 REPLY_SOURCE_VETTED_CRISIS: ReplySource
 REPLY_SOURCE_VETTED_FALLBACK: ReplySource
+ROLLOUT_STAGE_UNSPECIFIED: RolloutStage
+ROLLOUT_STAGE_CANARY: RolloutStage
+ROLLOUT_STAGE_COMPLETED: RolloutStage
+ROLLOUT_STAGE_ROLLED_BACK: RolloutStage
 
 class Context(_message.Message):
     __slots__ = ("tenant", "conversation_id", "utterance_id", "occurred_at_us", "locale", "privacy", "subject")
@@ -310,7 +321,7 @@ class Turn(_message.Message):
     def __init__(self, role: _Optional[_Union[Role, str]] = ..., text: _Optional[str] = ..., utterance_id: _Optional[str] = ..., label: _Optional[str] = ..., vector: _Optional[bytes] = ..., emotion: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("context", "user_emotion", "intensity", "stage", "strategy", "chosen", "propensity", "system_emotion", "policy_version", "override", "modality_emotions", "dialogue", "missing", "manifest", "screening", "models", "hops", "step", "state", "state_version", "eligible", "explored", "exploration", "policy_sha256")
+    __slots__ = ("context", "user_emotion", "intensity", "stage", "strategy", "chosen", "propensity", "system_emotion", "policy_version", "override", "modality_emotions", "dialogue", "missing", "manifest", "screening", "models", "hops", "step", "state", "state_version", "eligible", "explored", "exploration", "policy_sha256", "policy_assigned", "policy_served", "rollout_step")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     USER_EMOTION_FIELD_NUMBER: _ClassVar[int]
     INTENSITY_FIELD_NUMBER: _ClassVar[int]
@@ -335,6 +346,9 @@ class Decision(_message.Message):
     EXPLORED_FIELD_NUMBER: _ClassVar[int]
     EXPLORATION_FIELD_NUMBER: _ClassVar[int]
     POLICY_SHA256_FIELD_NUMBER: _ClassVar[int]
+    POLICY_ASSIGNED_FIELD_NUMBER: _ClassVar[int]
+    POLICY_SERVED_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_STEP_FIELD_NUMBER: _ClassVar[int]
     context: Context
     user_emotion: _containers.RepeatedCompositeFieldContainer[Probability]
     intensity: float
@@ -359,7 +373,10 @@ class Decision(_message.Message):
     explored: bool
     exploration: str
     policy_sha256: bytes
-    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., user_emotion: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ..., intensity: _Optional[float] = ..., stage: _Optional[str] = ..., strategy: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ..., chosen: _Optional[str] = ..., propensity: _Optional[float] = ..., system_emotion: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ..., policy_version: _Optional[str] = ..., override: _Optional[_Union[Override, str]] = ..., modality_emotions: _Optional[_Iterable[_Union[ModalityEmotion, _Mapping]]] = ..., dialogue: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ..., missing: _Optional[_Iterable[_Union[MissingModality, _Mapping]]] = ..., manifest: _Optional[_Iterable[_Union[Modality, str]]] = ..., screening: _Optional[_Union[Screening, _Mapping]] = ..., models: _Optional[_Iterable[_Union[ModelVersion, _Mapping]]] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., step: _Optional[int] = ..., state: _Optional[_Iterable[float]] = ..., state_version: _Optional[str] = ..., eligible: _Optional[_Iterable[str]] = ..., explored: _Optional[bool] = ..., exploration: _Optional[str] = ..., policy_sha256: _Optional[bytes] = ...) -> None: ...
+    policy_assigned: str
+    policy_served: str
+    rollout_step: str
+    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., user_emotion: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ..., intensity: _Optional[float] = ..., stage: _Optional[str] = ..., strategy: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ..., chosen: _Optional[str] = ..., propensity: _Optional[float] = ..., system_emotion: _Optional[_Iterable[_Union[Probability, _Mapping]]] = ..., policy_version: _Optional[str] = ..., override: _Optional[_Union[Override, str]] = ..., modality_emotions: _Optional[_Iterable[_Union[ModalityEmotion, _Mapping]]] = ..., dialogue: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ..., missing: _Optional[_Iterable[_Union[MissingModality, _Mapping]]] = ..., manifest: _Optional[_Iterable[_Union[Modality, str]]] = ..., screening: _Optional[_Union[Screening, _Mapping]] = ..., models: _Optional[_Iterable[_Union[ModelVersion, _Mapping]]] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., step: _Optional[int] = ..., state: _Optional[_Iterable[float]] = ..., state_version: _Optional[str] = ..., eligible: _Optional[_Iterable[str]] = ..., explored: _Optional[bool] = ..., exploration: _Optional[str] = ..., policy_sha256: _Optional[bytes] = ..., policy_assigned: _Optional[str] = ..., policy_served: _Optional[str] = ..., rollout_step: _Optional[str] = ...) -> None: ...
 
 class ModelVersion(_message.Message):
     __slots__ = ("name", "version", "sha256")
@@ -552,3 +569,61 @@ class Conversation(_message.Message):
     steps: int
     revision: int
     def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., turns: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ..., steps: _Optional[int] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class PolicyVersion(_message.Message):
+    __slots__ = ("version", "sha256")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    sha256: bytes
+    def __init__(self, version: _Optional[str] = ..., sha256: _Optional[bytes] = ...) -> None: ...
+
+class Rollout(_message.Message):
+    __slots__ = ("context", "model", "champion", "challenger", "share", "stage", "until_us", "reason", "operator", "at_us", "former", "rollout_id", "figures")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    CHAMPION_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGER_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_US_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    AT_US_FIELD_NUMBER: _ClassVar[int]
+    FORMER_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_ID_FIELD_NUMBER: _ClassVar[int]
+    FIGURES_FIELD_NUMBER: _ClassVar[int]
+    context: Context
+    model: str
+    champion: PolicyVersion
+    challenger: PolicyVersion
+    share: float
+    stage: RolloutStage
+    until_us: int
+    reason: str
+    operator: str
+    at_us: int
+    former: PolicyVersion
+    rollout_id: str
+    figures: _containers.RepeatedCompositeFieldContainer[GuardFigure]
+    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., model: _Optional[str] = ..., champion: _Optional[_Union[PolicyVersion, _Mapping]] = ..., challenger: _Optional[_Union[PolicyVersion, _Mapping]] = ..., share: _Optional[float] = ..., stage: _Optional[_Union[RolloutStage, str]] = ..., until_us: _Optional[int] = ..., reason: _Optional[str] = ..., operator: _Optional[str] = ..., at_us: _Optional[int] = ..., former: _Optional[_Union[PolicyVersion, _Mapping]] = ..., rollout_id: _Optional[str] = ..., figures: _Optional[_Iterable[_Union[GuardFigure, _Mapping]]] = ...) -> None: ...
+
+class GuardFigure(_message.Message):
+    __slots__ = ("name", "champion", "challenger", "low", "high", "champion_conversations", "challenger_conversations", "verdict")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CHAMPION_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGER_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    CHAMPION_CONVERSATIONS_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGER_CONVERSATIONS_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    champion: float
+    challenger: float
+    low: float
+    high: float
+    champion_conversations: int
+    challenger_conversations: int
+    verdict: str
+    def __init__(self, name: _Optional[str] = ..., champion: _Optional[float] = ..., challenger: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., champion_conversations: _Optional[int] = ..., challenger_conversations: _Optional[int] = ..., verdict: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,1 @@
+"""A policy's way into service: `multimood rl promote`, `rollback`, `status` (docs/offline-rl-rollout.md)."""
