@@ -256,7 +256,9 @@ async def test_triton_and_strategist_die_in_the_middle_of_a_canary(
 ) -> None:
     broker, run = commands.kafka, run_folder(tmp_path / "run", made["favours-4"])
     async with Platform(broker) as platform:
-        process = await commands.start("promote", run, *QUICK, "--share", "0.5", "--least", 60)
+        process = await commands.start(
+            "promote", run, *QUICK, "--share", "0.5", "--least", 300
+        )  # long enough for two deaths
         version = await commands.challenger(made["favours-4"])
         await until(lambda: any(one.policy_served == version for one in platform.decisions), what="the canary")
         assert server.child is not None
