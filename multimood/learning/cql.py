@@ -38,6 +38,7 @@ def learn(whole: Log, taught: Taught, settings: Settings, watch: Watch) -> Netwo
     scale = Scale.of(taught.state)
     steps = Steps.of(whole, taught, settings.gamma)
     d3rlpy.seed(settings.seed)
+    torch.set_num_threads(1)  # see `run.train`
     config = d3rlpy.algos.DiscreteCQLConfig(
         learning_rate=LEARNING_RATE, batch_size=BATCH, gamma=settings.gamma, alpha=CONSERVATIVE,
         target_update_interval=TARGET, encoder_factory=d3rlpy.models.VectorEncoderFactory(list(HIDDEN)),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from multimood.errors import ConfigurationError, MultimoodError
 from multimood.learning.card import card
@@ -71,7 +72,8 @@ def train(rows_of: RowsOf, asked: Asked, out: Path, advance: Advance) -> dict[st
     if not run.checkpoint.exists():
         for name in _MADE:
             (out / name).unlink(missing_ok=True)
-    learned = learner(logged.log, taught, asked.settings, _Kept(run, advance))
+    with threadpool_limits(1):  # sums of several threads differ in their last bits, and then so do the run's bytes
+        learned = learner(logged.log, taught, asked.settings, _Kept(run, advance))
     network, near = _judgeable(learned, taught, asked)
     name = asked.name or f"{asked.learner}-{_digest(config)[:8]}"
     metrics = {
