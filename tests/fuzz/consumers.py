@@ -27,12 +27,14 @@ from multimood.bus.envelope import decode, encode_headers
 from multimood.bus.letters import Letter, dead_letter_headers, envelope_headers, is_receipt
 from multimood.bus.retry import code_of
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.errors import InvalidEventError, NotFoundError, UnsendableError
+from multimood.errors import InvalidEventError, NotFoundError, UnavailableError, UnsendableError
 from multimood.experience.table import EXPERIENCE_TABLE, FEEDBACK_TABLE
 from multimood.experience.writer import LogWriter
 from multimood.generation import Ask, Piece
 from multimood.inference import Inference
 from multimood.media.limits import MediaLimits
+from multimood.perception.state import STATE, STRATEGIES, State, names_of
+from multimood.rollout.standing import Version
 from multimood.safety import PersonJudge, Screener, VettedReplies
 from multimood.sent_media import SentMedia
 from multimood.store.reference import check_reference
@@ -58,6 +60,7 @@ from services.sentinel.answer import Approved
 from services.sentinel.settings import SentinelSettings
 from services.strategist.agent import Strategist
 from services.strategist.agent import processor as strategist_processor
+from services.strategist.served import ServedPolicy
 from services.strategist.settings import StrategistSettings
 from services.text_encoder.encoder import TextEncoder
 from services.video_encoder.encoder import VideoEncoder
@@ -340,6 +343,26 @@ async def gateway(case: Case) -> str:
     return "told" if told else "nothing to say"
 
 
+class Refuses:
+    """A model server that has none of the versions it is asked for."""
+
+    async def infer(self, model: str, *_: Any, version: str) -> Any:
+        raise UnavailableError(f"{model} {version}")
+
+
+async def rollout(case: Case) -> str:
+    """What a strategist makes of a step, and then asks for an utterance."""
+    record = case.record
+    event = decode(case.topic, record.value, record.headers, record.key, RECEIVED_AT_US)
+    served = ServedPolicy(Refuses(), "policy", "mesc", Version("1", b"h" * 32), deadline_s=1)  # type: ignore[arg-type]
+    served.learn(event.message)  # type: ignore[arg-type]
+    own = dict.fromkeys(STRATEGIES["mesc"], 1 / len(STRATEGIES["mesc"]))
+    version = f"{STATE}:mesc"
+    drawn = await served.draw_from(case.said, State(version, (0.0,) * len(names_of(version))), own, tuple(own))
+    assert drawn.strategy == own
+    return f"share {served.standing.share}"
+
+
 async def dead_letters(case: Case) -> str:
     """The tools that read dead letters: the record as one, with whatever headers it has."""
     if not is_receipt(case.record.headers):
@@ -368,7 +391,11 @@ CONSUMERS: Mapping[str, tuple[Consumer, ...]] = {
     topics.ACKNOWLEDGEMENT.name: (sentinel,),
     topics.CONVERSATION.name: (strategist,),
     topics.ERASURE.name: (strategist, sentinel, gateway),
+    topics.ROLLOUT.name: (rollout,),
 }
+
+FOLLOWERS: frozenset[Consumer] = frozenset({gateway, rollout})
+"""They pass over what cannot be decoded."""
 
 
 async def meet(case: Case) -> str:
@@ -384,7 +411,7 @@ async def meet(case: Case) -> str:
         readers, known = list(CONSUMERS[case.topic.name]), True
     ends = []
     for consumer in readers:
-        if consumer is gateway and not known:
+        if consumer in FOLLOWERS and not known:
             continue
         try:
             ends.append(await consumer(case))

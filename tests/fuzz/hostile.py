@@ -85,6 +85,14 @@ def _conversation(said: pb.Context) -> pb.Conversation:
     return made
 
 
+def _rollout(said: pb.Context, stage: pb.RolloutStage) -> pb.Rollout:
+    champion, challenger = (pb.PolicyVersion(version=number, sha256=b"h" * 32) for number in ("1", "2"))
+    return pb.Rollout(
+        context=said, model="policy", champion=champion, challenger=challenger, share=0.5, stage=stage,
+        until_us=1 << 52, reason="stage 1 of 2", operator="someone", at_us=sample.T0, rollout_id="r-1",
+    )  # fmt: skip
+
+
 HONEST: dict[str, Callable[[pb.Context, random.Random], Message]] = {
     topics.UTTERANCE.name: _utterance,
     topics.TRANSCRIPT.name: lambda said, _: pb.Transcript(context=said, text=sample.SAID, no_speech_probability=0.1),
@@ -113,6 +121,7 @@ HONEST: dict[str, Callable[[pb.Context, random.Random], Message]] = {
     ),
     topics.CONVERSATION.name: lambda said, _: _conversation(said),
     topics.ERASURE.name: lambda said, _: pb.Erasure(context=said, erased_at_us=sample.T0),
+    topics.ROLLOUT.name: lambda said, chance: _rollout(said, chance.choice(pb.RolloutStage.values())),
 }
 
 
