@@ -20,8 +20,8 @@ demo: setup ## start the whole system, hold one conversation with it, show what 
 test: setup lint types ## everything: lint, types, import rules, contracts, all tests against the real servers
 	@tools/test.sh
 
-quick: setup ## unit and property tests, under a minute
-	@$(PY) -m pytest -n 2 --dist worksteal tests/unit tests/property
+quick: setup ## the quick unit and property tests, under a minute
+	@$(PY) -m pytest -n 2 --dist worksteal -m "not slow" tests/unit tests/property
 
 lint: setup ## style, import rules, freshness of what is generated
 	@echo "==> lint, import rules, generated contracts"

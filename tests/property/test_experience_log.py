@@ -189,6 +189,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(traffic(), STEPS)
 def test_each_row_is_there_once_whatever_is_killed(log: dict[Topic, list[Any]], steps: list[Step]) -> None:
@@ -228,6 +229,7 @@ def test_each_row_is_there_once_whatever_is_killed(log: dict[Topic, list[Any]], 
     assert not any(b"damaged" in key.encode() for key in world.store.objects)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["decision", "reply", "both"])), min_size=1, max_size=12),
        st.randoms(use_true_random=False))  # fmt: skip

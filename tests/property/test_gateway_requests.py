@@ -129,6 +129,7 @@ async def converse(bus: Bus, memory: UploadMemory, stream: list[gw.ConverseReque
     assert await acceptor.accept(turn, calls) is False
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None)
 @given(streams, damage, st.sampled_from([True, True, True, False]), st.sampled_from([10_000, 2_000]))
 def test_a_stream_is_refused_or_becomes_one_readable_utterance(

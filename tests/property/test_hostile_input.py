@@ -15,6 +15,7 @@ pytestmark = pytest.mark.property
 COUNTS = {"event": 210, "media": 66}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", COUNTS)
 def test_hostile_input_has_a_typed_outcome(kind: str, tmp_path: Path) -> None:
     tally = fuzz(kind, targets_of(kind), COUNTS[kind], seed="ci", processes=2, inputs=tmp_path)
@@ -29,6 +30,7 @@ def test_a_case_is_made_of_its_seed_and_number_alone() -> None:
         assert (first.value, first.key, first.timestamp) == (again.value, again.key, again.timestamp)
 
 
+@pytest.mark.slow
 def test_what_must_not_happen_is_told(tmp_path: Path) -> None:
     """A child that dies, or that does not answer in time, is a finding; the others' cases go on."""
     told: dict[int, Outcome] = {}

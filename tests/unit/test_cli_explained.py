@@ -82,6 +82,7 @@ BROKEN_OFF = 130
 MAIN = "from multimood.cli import app; app()"
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
     made = subprocess.Popen(
         [sys.executable, "-c", MAIN, "eval", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -96,6 +97,7 @@ def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
     assert b"Broken pipe" not in said
 
 
+@pytest.mark.slow
 def test_somebody_breaks_it_off(tmp_path: Path) -> None:
     words = ["simulate", "--conversations", "500000", "--log", str(tmp_path / "log")]
     with (tmp_path / "said").open("wb") as said:

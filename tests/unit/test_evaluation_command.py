@@ -46,6 +46,7 @@ def test_every_corpus_has_a_command_that_teaches() -> None:
             assert option in said
 
 
+@pytest.mark.slow
 def test_a_table_json_and_a_picture_without_a_word_that_was_said(tmp_path: Path) -> None:
     written, picture = tmp_path / "out.json", tmp_path / "out.png"
     file = lines(tmp_path / "mesc.jsonl", mesc())

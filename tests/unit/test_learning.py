@@ -56,6 +56,7 @@ def test_direct_clones_the_logged_policy(taught: Taught) -> None:
     assert found.ess_share > 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighting", ["dr", "ips"])
 def test_a_bandit_learned_from_the_log_of_a_poor_policy_beats_it_by_its_true_value(weighting: str) -> None:
     taught = Taught.of(part_of(simulated(400), "train").log)
@@ -82,6 +83,7 @@ def test_the_doubly_robust_scores_are_right_on_average(taught: Taught) -> None:
     assert (found[~taught.eligible] == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learner", ["direct", "bandit"])
 def test_what_was_killed_goes_on_and_ends_with_the_same(learner: str, taught: Taught) -> None:
     learn, settings = learner_of(learner), Settings()

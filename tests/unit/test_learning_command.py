@@ -116,6 +116,7 @@ def test_a_champion_may_be_a_run_or_a_graph(trained: Path, log: Path, tmp_path: 
     assert run("evaluate", trained, log, "--champion", shipped).exit_code == 0
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_also_after_a_kill(
     trained: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,6 +135,7 @@ def test_a_champion_may_be_another_policy(held: Log) -> None:
     assert not judged(held, good, better).passed
 
 
+@pytest.mark.slow
 def test_conversations_are_judged_by_their_return(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "SLICES", ())
     monkeypatch.setattr(direct_module, "REFITS", 30)

@@ -91,6 +91,7 @@ def index_of_gigabytes() -> bytes:
     return bytes(data)
 
 
+@pytest.mark.slow
 async def test_an_index_of_gigabytes_is_refused_within_the_decoders_memory(decoders: Decoders) -> None:
     """In this process the same file took 2.3 GB."""
     data = index_of_gigabytes()
@@ -150,6 +151,7 @@ class Scripted(apart._Decoder):
 ANSWERS = "import os,sys,json,time; line=sys.stdin.buffer.readline(); out=sys.stdout.buffer;"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "fault"),
     [

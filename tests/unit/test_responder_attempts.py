@@ -208,6 +208,7 @@ def test_the_bound_is_an_environment_variable(name: str, monkeypatch: pytest.Mon
     assert "MULTIMOOD_RESPONDER_ATTEMPTS  (default 2)" in describe((ResponderSettings,))
 
 
+@pytest.mark.slow
 async def test_without_triton_the_rules_alone_choose(monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = checkout() / ".tools" / "text_encoder" / "tokenizer.json"
     if not tokenizer.is_file():

@@ -16,6 +16,7 @@ TRUST = next(guard for guard in GUARDS if guard.name == "trust")
 SAFETY = next(guard for guard in GUARDS if guard.name == "safety_failures")
 
 
+@pytest.mark.slow
 def test_a_difference_is_covered_at_every_look() -> None:
     """Both are the same: in 300 canaries, each looked at a hundred times, few intervals ever leave out 0."""
     chance = np.random.default_rng(0)

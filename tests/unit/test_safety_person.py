@@ -185,6 +185,7 @@ def test_the_command_reports_people_and_shows_no_word(tmp_path: Path) -> None:
     assert "pills" not in said + written.read_text()
 
 
+@pytest.mark.slow
 def test_a_file_of_test_rows_needs_no_split(tmp_path: Path) -> None:
     written = tmp_path / "out.json"
     code, _ = run("--data", str(table(tmp_path / "users.csv", ROWS, "split", "label")), "--json", str(written))

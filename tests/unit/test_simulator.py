@@ -88,6 +88,7 @@ def test_the_optimum_beats_every_other_policy() -> None:
         assert best.value > other.value + 2 * np.hypot(best.error, other.error)
 
 
+@pytest.mark.slow
 def test_estimates_cover_the_truth() -> None:
     """One log; benchmarks/ope.py does it for a hundred."""
     world = World()

@@ -140,6 +140,7 @@ def test_one_array_will_do_and_so_will_a_byte_order_mark(tmp_path: Path, indent:
     assert [one.case.reply for one in read_replies(tmp_path / "array.json").found] == ["One.", "Two."]
 
 
+@pytest.mark.slow
 def test_a_judge_that_says_nothing_is_a_fault_and_the_rest_is_written(tmp_path: Path) -> None:
     data, written = lines(tmp_path / "replies.jsonl", {"reply": "I hear you."}), tmp_path / "out.json"
     words = ("--data", str(data), "--judge", "rules", "--judge", "llm:http://127.0.0.1:9/v1:m", "--json", str(written))

@@ -124,6 +124,7 @@ def test_a_session_is_the_mean_of_what_its_supporter_said(tmp_path: Path) -> Non
     assert [round(one["utterance quality"]["high"], 3) for one in supporter] == [0.881, 0.269]  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_area_under_the_curve() -> None:
     truth, groups = np.array([1, 1, 0, 0]), list("abcd")
     assert metrics.auc(np.array([4.0, 3, 2, 1]), truth, groups) == (1.0, [1.0, 1.0])

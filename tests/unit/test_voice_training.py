@@ -89,6 +89,7 @@ def test_softmax_regression_learns_and_leaves_unknown_labels_alone() -> None:
     assert not partial.outer[:, 2].any()
 
 
+@pytest.mark.slow
 def test_voices_of_unknown_speakers_are_understood_and_depression_never_heard(sounds: Sounds, learned: Learned) -> None:
     held = sounds.pool.held
     said = learned.voice.logits(learned.adapter(sounds.raw[0]))
@@ -130,6 +131,7 @@ def test_a_run_that_was_broken_off_tries_only_what_it_has_not(tmp_path: Path) ->
     assert len((tmp_path / "progress.jsonl").read_text().splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_the_file_gives_back_what_was_learned(sounds: Sounds, learned: Learned, tmp_path: Path) -> None:
     path = tmp_path / "voice.npz"
     write_voice(path, learned.adapter, learned.voice)
@@ -144,6 +146,7 @@ def test_the_file_gives_back_what_was_learned(sounds: Sounds, learned: Learned, 
     assert np.array_equal(voice.logits(far), voice.logits(far * 2)), "beyond what was heard in training"
 
 
+@pytest.mark.slow
 def test_what_is_no_voice_is_refused(learned: Learned, tmp_path: Path) -> None:
     other = tmp_path / "other.npz"
     other.write_bytes(b"no archive")
