@@ -1,0 +1,83 @@
+"""What TRL's trainers are told, whichever learner it is; and how they tell how far they are."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from multimood.learning.replies.recipe import Recipe
+from multimood.training.runs import Run
+
+LOGGED_EVERY: Final = 5
+TOLD: Final = (
+    "loss", "grad_norm", "learning_rate", "mean_token_accuracy", "entropy", "rewards/margins", "rewards/accuracies",
+    "reward", "reward_std", "kl", "completions/mean_length", "completions/clipped_ratio",
+)  # fmt: skip
+"""Of what a trainer logs."""
+
+
+def arguments(config: Callable[..., Any], recipe: Recipe, run: Run, seed: int, **own: Any) -> Any:
+    """A trainer's configuration: seeded, saved every so often into the run's checkpoint, nothing reported elsewhere."""
+    import torch  # noqa: PLC0415 - of the training environment
+
+    on_gpu = torch.cuda.is_available()
+    options: dict[str, Any] = {
+        "output_dir": str(run.checkpoint),
+        "max_steps": recipe.steps,
+        "per_device_train_batch_size": recipe.batch,
+        "gradient_accumulation_steps": recipe.gather,
+        "learning_rate": recipe.rate,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": max(1, recipe.steps // 20),
+        "max_grad_norm": 1.0,
+        "logging_steps": LOGGED_EVERY,
+        "save_strategy": "steps",
+        "save_steps": recipe.save_every,
+        "save_total_limit": 1,
+        "seed": seed,
+        "data_seed": seed,
+        "report_to": [],
+        "use_cpu": not on_gpu,
+        "bf16": on_gpu and recipe.dtype == "bfloat16",
+        "fp16": False,
+        # Recomputing saves memory that a small model does not need; a large one on a GPU does.
+        "gradient_checkpointing": on_gpu,
+        "dataloader_pin_memory": on_gpu,
+    }
+    return config(**(options | own))
+
+
+def run_trainer(trainer: Any, run: Run) -> dict[str, Any]:
+    """Train from the run's last checkpoint, or from the beginning; gives the trainer's figures of the whole run."""
+    from transformers.trainer_utils import get_last_checkpoint  # noqa: PLC0415
+
+    run.checkpoint.mkdir(parents=True, exist_ok=True)
+    trainer.add_callback(_noting(run))
+    last = get_last_checkpoint(str(run.checkpoint))
+    trainer.train(resume_from_checkpoint=last)
+    return figures_of(trainer.state.log_history, trainer.state.global_step)
+
+
+def figures_of(history: list[Mapping[str, Any]], steps: int) -> dict[str, Any]:
+    """First, last and mean of what was logged, by its name."""
+    found: dict[str, Any] = {"steps": steps}
+    for name in TOLD:
+        values = [float(entry[name]) for entry in history if name in entry]
+        if values:
+            found[name] = {"first": values[0], "last": values[-1], "mean": sum(values) / len(values)}
+    return found
+
+
+def _noting(run: Run) -> Any:
+    from transformers import TrainerCallback  # noqa: PLC0415
+
+    class Noting(TrainerCallback):
+        """Writes what is logged into the run's progress; one process does."""
+
+        def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
+            told = {name: logs[name] for name in TOLD if logs and name in logs}
+            if told and state.is_world_process_zero:
+                run.note(step=state.global_step, **told)
+
+    return Noting()
+
+
