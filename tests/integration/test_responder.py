@@ -310,7 +310,7 @@ async def test_replies_from_tritons_model(
     generated = [reply for reply in replies if reply.source == pb.REPLY_SOURCE_GENERATED]
     assert len(generated) >= len(made) / 2, [reply.reason for reply in replies]
     for reply in generated:
-        assert (reply.model_name, reply.model_version) == ("responder", "1")
+        assert (reply.model_name, reply.model_version) == ("responder", f"1@{sha256_of_the_shipped()[:12]}")
         assert reply.prompt_tokens > 20
         assert 0 < reply.completion_tokens <= 96
         if (

@@ -1,5 +1,6 @@
 """The model that is taught: any causal language model of transformers, or a Llama in llama.cpp's file."""
 
+import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,14 @@ def shipped(root: Path) -> str:
     if not found:
         raise NotFoundError(f"{root} has no {SHIPPED}: run `make setup`, or name a model by --base")
     return str(found[0])
+
+
+def base_of(run: Path) -> str:
+    """What a run's adapter belongs to. Raises NotFoundError."""
+    try:
+        return str(json.loads((run / "config.json").read_text(encoding="utf-8"))["base"])
+    except (OSError, ValueError, KeyError):
+        raise NotFoundError(f"{run} is no run of a reply model: give a folder that `multimood rl train` wrote") from None
 
 
 def open_base(name: str, dtype: str = "float32") -> tuple[Any, Any]:

@@ -41,7 +41,7 @@ class Corpora:
     """Places that are not among them: crises, no strategy, replies that are too short, too long or would be refused."""
 
 
-def read(data: Path, split: str, seed: int, names: Sequence[str] = CORPORA) -> Corpora:
+def read(data: Path, split: str, seed: int | str, names: Sequence[str] = CORPORA) -> Corpora:
     """Contexts of the corpora below `data` with the replies that people gave.
 
     A crisis gets a vetted reply in service, so nobody learns to answer one here; what the guard would refuse is no

@@ -33,6 +33,8 @@ class Recipe:
     save_every: int = 20
     dtype: str = "bfloat16"
     """Of the fixed weights; the adapter's are float32."""
+    reply_tokens: int = 64
+    """GRPO: longest reply that is tried; what is unfinished then is cut off, as it is in service."""
     candidates: int = 4
     """DPO from dialogues: best and worst of so many. GRPO: replies to one prompt that are compared."""
     temperature: float = 0.9

@@ -1,36 +1,55 @@
 """`multimood rl train` for the reply model: from a log or a corpus to a run's folder with an adapter and a GGUF file."""
 
-import hashlib
-import json
 import shutil
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from multimood.errors import ConfigurationError
-from multimood.learning.replies import dialogues, sft
-from multimood.learning.replies.base import SUFFIX, open_base, shipped
-from multimood.learning.replies.contexts import Asking
+from multimood.experience.exports.wishes import Rows, Wishes
+from multimood.learning.replies import dialogues, logged, pairs, policy_gradient, preference, sft
+from multimood.learning.replies.base import SUFFIX, base_of, open_base, shipped
+from multimood.learning.replies.contexts import Asking, Context
+from multimood.learning.replies.embedding import local_embed
 from multimood.learning.replies.gguf import GGUF
+from multimood.learning.replies.judging import Reward
+from multimood.learning.replies.pairs import KeptPairs, Pair
 from multimood.learning.replies.recipe import Recipe
+from multimood.learning.replies.sampling import Sampler
 from multimood.learning.replies.student import ADAPTER, merged, save, taught
-from multimood.training.runs import Run
+from multimood.learning.replies.written import finish, is_main
+from multimood.training.runs import Run, digest
 
 SERVED: Final = "model.gguf"
 TRAIN: Final = "train"
+WORDS_FROM: Final = 2_000
+"""References by which the reward's similarity knows what words are rare."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """An experience log that teaches."""
+
+    rows: Rows
+    """Reads it from the beginning, what was said opened."""
+    fingerprint: str
+    wishes: Wishes = field(default_factory=Wishes)
+    """What counts as reward, and how far those of a pair are apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a run is asked for."""
+    """What a run is asked for. Either a log or a corpus teaches."""
 
     recipe: Recipe
     out: Path
     root: Path
     """A checkout that `make setup` has seen."""
+    log: Log | None = None
     corpus: Path | None = None
-    """Folder with corpora of dialogues; None: the log teaches."""
+    """Folder with corpora of dialogues; their training part is read."""
     base: str | None = None
     """GGUF file, folder or id; None: what `start` was made from, else what the responder serves."""
     start: Path | None = None
@@ -39,33 +58,105 @@ class Task:
 
 
 def train(task: Task) -> dict[str, Any]:
-    """Train, and leave the run's folder; gives the metrics."""
+    """Train, and leave the run's folder; gives the metrics. Asked for the same again, a broken run goes on.
+
+    Raises:
+        ConfigurationError: nothing to learn from, or two things; a base that cannot be opened.
+        RunError: the folder holds a broken run that was asked for something else.
+    """
+    if (task.log is None) == (task.corpus is None):
+        raise ConfigurationError("give an experience log or --dialogues, one of them: that is what is learned from")
     from transformers import set_seed  # noqa: PLC0415 - of the training environment
 
-    base = task.base or (_base_of(task.start) if task.start else shipped(task.root))
-    read = dialogues.read(task.corpus, TRAIN, task.seed)
-    run = Run(task.out, _config(task, base))
+    base = task.base or (base_of(task.start) if task.start else shipped(task.root))
+    read = dialogues.read(task.corpus, TRAIN, f"{task.recipe.learner}/{task.seed}") if task.corpus else None
+    fingerprint = read.sha256 if read else task.log.fingerprint if task.log else ""
+    run = Run(task.out, _config(task, base) | {"data": fingerprint})
     set_seed(task.seed)
     model, tokenizer = open_base(base, task.recipe.dtype)
-    asking = Asking.load(task.recipe.dialogue_chars)
     student = taught(model, task.recipe, task.start)
-
-    def examples() -> Iterator[sft.Example]:
-        for context in read.contexts:
-            yield sft.example(asking.chat(context), context.reference)
-
-    metrics = sft.fit(student, tokenizer, examples, task.recipe, run, task.seed)
-    save(student, tokenizer, task.out / ADAPTER, base)
-    if base.endswith(SUFFIX):
-        GGUF(Path(base)).write(task.out / SERVED, merged(student))
-    shutil.rmtree(run.checkpoint, ignore_errors=True)
-    run.finish(metrics)
+    lesson = _Lesson(task, run, student, tokenizer, list(read.contexts) if read else [])
+    metrics = lesson.teach()
+    if is_main():
+        metrics |= lesson.told
+        save(student, tokenizer, task.out / ADAPTER, base)
+        if base.endswith(SUFFIX):
+            GGUF(Path(base)).write(task.out / SERVED, merged(student))
+        shutil.rmtree(run.checkpoint, ignore_errors=True)
+        finish(run, task.recipe, metrics, {"fingerprint": fingerprint, "from": _source(task)}, base)
     return metrics
 
 
+class _Lesson:
+    """The parts of a training, put together as the learner needs them."""
+
+    def __init__(self, task: Task, run: Run, student: Any, tokenizer: Any, contexts: list[Context]) -> None:
+        self._task, self._run, self._recipe = task, run, task.recipe
+        self._student, self._tokenizer = student, tokenizer
+        self._asking = Asking.load(task.recipe.dialogue_chars)
+        self._contexts = contexts
+        self._how = None if task.log is None else self._from_log(task.log)
+
+    def teach(self) -> dict[str, Any]:
+        """Let the learner run; gives its figures."""
+        model, tokenizer, recipe, run, seed = self._student, self._tokenizer, self._recipe, self._run, self._task.seed
+        match recipe.learner:
+            case "sft":
+                return sft.fit(model, tokenizer, self._examples(), recipe, run, seed)
+            case "dpo":
+                return preference.fit(model, tokenizer, self._pairs(), recipe, run, seed)
+            case "grpo":
+                contexts = self._places(recipe.steps * recipe.gather * recipe.batch // recipe.candidates)
+                return policy_gradient.fit(
+                    model, tokenizer, contexts, self._asking, self._reward(), recipe, run, seed
+                )  # fmt: skip
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What became of a log's rows."""
+        if self._how is None:
+            return {}
+        return {"correction": self._how.corrected.as_json(), "left_out": dict(self._how.left_out)}
+
+    def _from_log(self, log: Log) -> logged.FromLog:
+        likely = Sampler(self._student, self._tokenizer, self._asking)
+        return logged.FromLog(self._asking, log.wishes, self._recipe.least_reward, self._task.seed, likely)
+
+    def _examples(self) -> Callable[[], Iterator[sft.Example]]:
+        log, how = self._task.log, self._how
+        if log is not None and how is not None:
+            return lambda: logged.examples(log.rows(), how)
+        return lambda: (sft.example(self._asking.chat(one), one.reference) for one in self._contexts)
+
+    def _pairs(self) -> list[Pair]:
+        recipe, log, how = self._recipe, self._task.log, self._how
+        most = recipe.steps * recipe.batch * recipe.gather
+        if log is not None and how is not None:
+            found = logged.pairs(log.rows, how)
+        else:
+            sampler = Sampler(self._student, self._tokenizer, self._asking)
+            found = pairs.best_of_n(
+                self._contexts, sampler, self._reward(), self._asking, each=recipe.candidates,
+                temperature=recipe.temperature, min_gap=recipe.min_gap, seed=self._task.seed,
+            )  # fmt: skip
+        return KeptPairs(self._run.checkpoint / "pairs.jsonl").of(found, most)
+
+    def _places(self, most: int) -> list[Context]:
+        log = self._task.log
+        found = list(islice(logged.contexts(log.rows()), most)) if log is not None else self._contexts[:most]
+        if not found:
+            raise ConfigurationError("the log holds no place where a model was asked for a reply: nothing to answer")
+        return found
+
+    def _reward(self) -> Reward:
+        embed, _ = local_embed(self._task.root)
+        return Reward(embed, [context.reference for context in self._contexts[:WORDS_FROM]])
+
+
 def _config(task: Task, base: str) -> dict[str, Any]:
-    return {"kind": "replies", "base": base, "start": str(task.start or ""), "seed": task.seed, **asdict(task.recipe)}
+    start = digest(task.start / ADAPTER / "adapter_model.safetensors") if task.start else ""
+    return {"kind": "replies", "base": base, "start": start, "seed": task.seed, **asdict(task.recipe)}
 
 
-def _base_of(start: Path) -> str:
-    return str(json.loads((start / "config.json").read_text(encoding="utf-8"))["base"])
+def _source(task: Task) -> str:
+    return "experience log" if task.log is not None else "dialogues: " + ", ".join(dialogues.CORPORA)
