@@ -49,8 +49,8 @@ class Recipe:
 
 USUAL: Final = {
     "sft": Recipe("sft", steps=200, rate=3e-4),
-    "dpo": Recipe("dpo", steps=80, rate=5e-5, beta=0.1),
-    "grpo": Recipe("grpo", steps=40, batch=8, rate=5e-5, beta=0.02),
+    "dpo": Recipe("dpo", steps=80, rate=1e-4, beta=0.1),
+    "grpo": Recipe("grpo", steps=40, batch=8, rate=1e-4, beta=0.02),
 }
 
 

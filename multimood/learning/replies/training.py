@@ -53,8 +53,17 @@ def run_trainer(trainer: Any, run: Run) -> dict[str, Any]:
     run.checkpoint.mkdir(parents=True, exist_ok=True)
     trainer.add_callback(_noting(run))
     last = get_last_checkpoint(str(run.checkpoint))
+    if last is not None:
+        _load_adapter(trainer.model, last)
     trainer.train(resume_from_checkpoint=last)
     return figures_of(trainer.state.log_history, trainer.state.global_step)
+
+
+def _load_adapter(model: Any, checkpoint: str) -> None:
+    """Load the adapter that is taught. Beside one of reference transformers loads that one alone (5.17)."""
+    from peft import load_peft_weights, set_peft_model_state_dict  # noqa: PLC0415
+
+    set_peft_model_state_dict(model, load_peft_weights(checkpoint, device=str(model.device)), adapter_name="default")
 
 
 def figures_of(history: list[Mapping[str, Any]], steps: int) -> dict[str, Any]:
