@@ -2,7 +2,7 @@
 
 import typer
 
-from multimood.cli import dlq, escalations, evaluate, experience, keys, models, topics, train, trust
+from multimood.cli import dlq, escalations, evaluate, experience, keys, models, rl, topics, train, trust
 from multimood.cli.check import check
 from multimood.cli.demo import demo
 from multimood.cli.erase import erase
@@ -34,4 +34,5 @@ evaluate.app.command("crisis")(crisis)
 evaluate.app.command("vera-mh")(vera_mh)
 app.add_typer(evaluate.app, name="eval", help="How good the served models are, on labelled corpora.")
 app.add_typer(trust.app, name="trust", help="The judges behind the trust score, side by side.")
+app.add_typer(rl.app, name="rl", help="Learning from the experience log: train a policy, let it pass the gate.")
 app.add_typer(train.app, name="train", help="Training from labelled data, one command a model.")

@@ -1,7 +1,7 @@
 """Which log a command reads, and how it tells that it is at work."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -42,6 +42,8 @@ DefaultRatingOption = Annotated[
     typer.Option("--default-rating", min=0, max=1, help="What a rating counts as that did not come in that time."),
 ]
 WINDOW_H: Final = 24.0
+FEEDBACK: Final = "feedback"
+"""The column of what the platform told later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,18 @@ class OpenLog:
         waiting: "Waiting | None" = None,
         advance: "Advance | None" = None,
         opens: "RowOpener | None" = None,
+        columns: "Collection[str] | None" = None,
     ) -> Iterator[dict[str, Any]]:
-        """Every row, with what came later; what was said only if it is opened, or lies there in the clear."""
+        """Every row, with what came later; what was said only if it is opened, or lies there in the clear.
+
+        `columns`: who names those that it needs has what came later only if it names `feedback`, too.
+        """
         from multimood.experience import rows  # noqa: PLC0415 - pyarrow is slow to import
 
-        return rows(self.source, days=days, feedback=True, waiting=waiting, advance=advance, opens=opens)
+        return rows(
+            self.source, days=days, feedback=columns is None or FEEDBACK in columns, waiting=waiting, advance=advance,
+            opens=opens, columns=columns,
+        )  # fmt: skip
 
     @contextmanager
     def opener(self) -> "Iterator[RowOpener]":

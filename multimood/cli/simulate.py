@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 import typer
 from rich.console import Console
@@ -23,6 +23,8 @@ from multimood.errors import ConfigurationError
 if TYPE_CHECKING:
     from multimood.simulator import Turn
     from multimood.simulator.platform import Failed, Plan, Told
+
+Behaviour: TypeAlias = Literal["book", "hasty", "uniform"]
 
 DATA: Final = Path(".data")
 ROWS_A_FILE: Final = 5000
@@ -43,6 +45,14 @@ LogOption = Annotated[
     Path | None,
     typer.Option("--log", help="No gateway: simulate in memory and write experience rows into this new folder."),
 ]
+BehaviourOption = Annotated[
+    Behaviour,
+    typer.Option(
+        "--behaviour",
+        help="--log: who leads: by the book of the stages, hasty (a poor one: advice first), or uniform; the first two "
+        "explore in a fifth of the choices.",
+    ),
+]
 GatewayOption = Annotated[
     str, typer.Option("--gateway", envvar="MULTIMOOD_ADDRESS", help="host:port; else that of the local system.")
 ]
@@ -61,6 +71,7 @@ def simulate(  # noqa: PLR0917 - typer makes options of them
     at_once: AtOnceOption = 4,
     truth: TruthOption = None,
     log: LogOption = None,
+    behaviour: BehaviourOption = "book",
     gateway: GatewayOption = "",
     api_key: KeyOption = "",
     tls: TlsOption = False,
@@ -76,7 +87,7 @@ def simulate(  # noqa: PLR0917 - typer makes options of them
     """
     with explained(REMEDY), _bars() as progress:
         if log is not None:
-            summary = _write(log, Size(conversations, turns, seed), truth, progress)
+            summary = _write(log, Size(conversations, turns, seed), behaviour, truth, progress)
         else:
             door = Door.find(data, gateway, api_key, Tls(authority) if tls or authority else None)
             summary = _talk(door, Size(conversations, turns, seed), at_once, truth, progress)
@@ -127,18 +138,18 @@ async def _held(door: Door, plan: "Plan", progress: Progress) -> "list[Told | Fa
     return found
 
 
-def _write(folder: Path, size: Size, truth: Path | None, progress: Progress) -> dict[str, Any]:
+def _write(folder: Path, size: Size, led: Behaviour, truth: Path | None, progress: Progress) -> dict[str, Any]:
     """Simulate in memory; the log is written a few thousand rows at a time."""
     import numpy as np  # noqa: PLC0415 - see REMEDY
 
-    from multimood.simulator import World, converse, rows  # noqa: PLC0415 - see REMEDY
+    from multimood.simulator import World, converse, logging_world, rows  # noqa: PLC0415 - see REMEDY
     from multimood.simulator.records import save  # noqa: PLC0415 - see REMEDY
 
     if folder.exists() and any(folder.iterdir()):
         raise ConfigurationError(f"--log {folder} is not empty: name a new folder, so that logs are not mixed")
     name, known = f"sim-{size.seed}", list[dict[str, Any]]()
     task = progress.add_task("turns, at most", total=size.conversations * size.turns)
-    world, rng = World(turns=size.turns), np.random.default_rng(size.seed)
+    world, rng = World("mesc", size.turns, *logging_world()[led]), np.random.default_rng(size.seed)
 
     def watched() -> "Iterator[Turn]":
         for turn in converse(world, size.conversations, rng):

@@ -1,7 +1,7 @@
 """Writing an ONNX graph by hand: name the inputs, chain the operators, name the outputs."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NewType
 
@@ -35,11 +35,12 @@ class Graph:
         graph.save(Path("triton_models/head/1/model.onnx"))
 
     Constants may be numbers, lists or arrays: integers become int64, floating-point numbers float32.
-    A string as a dimension stands for any size.
+    A string as a dimension stands for any size. `metadata` is what the file says of itself, by name.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, metadata: Mapping[str, str] | None = None) -> None:
         self.name = name
+        self._metadata = dict(metadata or {})
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
         self._inputs: list[Any] = []
@@ -85,6 +86,7 @@ class Graph:
         model = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="multimood"
         )
+        helper.set_model_props(model, self._metadata)
         onnx.checker.check_model(model, full_check=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{os.getpid()}-{path.name}")

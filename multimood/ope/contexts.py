@@ -1,7 +1,7 @@
 """What a policy may look at, from a row of the experience log. The one place that knows which columns that is. Pure.
 
-Newer logs have a column `state`, the vector that the policy saw; it is taken where every row has one of the same
-length. Otherwise the context is made of columns that every version has. It holds nothing that came after the decision.
+The context is made of columns that every version has. Newer logs have a column `state` beside it, the vector that the
+policy saw: regressions use that where every row has one. Neither holds anything that came after the decision.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,6 +50,19 @@ def context(row: Mapping[str, Any]) -> list[float]:
 def state(row: Mapping[str, Any]) -> Sequence[float] | None:
     """The vector that the policy saw, if the row has one."""
     return row.get("state") or None
+
+
+def guard(row: Mapping[str, Any]) -> str:
+    """What became of what was written: `gate failed` (the crisis rule), `refused` (a text, by the guard), or `passed`.
+
+    Known after the decision: for slices, never for a policy. `unknown`: nobody looked.
+    """
+    attempts = row.get("reply_attempts")
+    if row.get("crisis_gate_failed"):
+        return "gate failed"
+    if any(attempt["faults"] for attempt in attempts or ()):
+        return "refused"
+    return "passed" if attempts or row.get("crisis_gate_failed") is not None else "unknown"
 
 
 def modalities(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -49,11 +49,20 @@ class Log:
     hole: Ints | None = None
     """[n]: in the turn's conversation the first step whose decision is not known, although a row tells of it; `NO_HOLE`
     where there is none."""
+    state: Floats | None = None
+    """[n, s]: what the served policy saw, as numbers, 0 where nobody could choose; None: not every turn has it."""
+    state_version: str = ""
+    """Names the list of features that `state` is (`multimood.perception.state`); empty: not told."""
     oracle: Floats | None = None
     """[n, k]: expected reward of each action, known of a simulator only; NaN where not known."""
 
     def __len__(self) -> int:
         return len(self.chosen)
+
+    @property
+    def covariates(self) -> Floats:
+        """[n, c]: what regressions condition on: the state where it is known, else the contexts."""
+        return self.contexts if self.state is None else self.state
 
     @property
     def conversations(self) -> int:
@@ -67,7 +76,7 @@ class Log:
 
     def take(self, rows: Bools | Ints) -> Self:
         """The same of some turns: a mask [n], or their numbers in ascending order."""
-        optional = (name for name in ("hole", "oracle") if getattr(self, name) is not None)
+        optional = (name for name in ("hole", "state", "oracle") if getattr(self, name) is not None)
         names = ("contexts", "chosen", "behaviour", "eligible", "rewards", "fit", "conversation", "step", *optional)
         arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in names}
         return replace(self, **arrays, slices={name: values[rows] for name, values in self.slices.items()})

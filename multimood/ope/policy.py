@@ -27,6 +27,14 @@ class Turns(Protocol):
         """[n, d]."""
 
     @property
+    def state(self) -> Floats | None:
+        """[n, s]: the state that the policy that is served saw; None: not known of every turn."""
+
+    @property
+    def state_version(self) -> str:
+        """Which list of features that is."""
+
+    @property
     def behaviour(self) -> Floats:
         """[n, k]: the behaviour policy's distribution."""
 

@@ -1,6 +1,6 @@
 """Rows of the experience log to arrays, one row at a time. What cannot be used is counted, never guessed.
 
-Memory: about 600 bytes for a turn, whatever was said in it.
+Memory: about 800 bytes for a turn, whatever was said in it.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from multimood.errors import ConfigurationError, NotFoundError
-from multimood.ope.contexts import FEATURES, STRATEGIES, context, modalities, state
+from multimood.ope.contexts import FEATURES, STRATEGIES, context, guard, modalities, state
 from multimood.ope.log import FORCED, NO_HOLE, Floats, Ints, Log
 from multimood.taxonomy import CRITERIA
 
@@ -65,6 +65,7 @@ SLICES: Final[Mapping[str, Callable[[Row], str]]] = MappingProxyType(
         "modalities": lambda row: "+".join(modalities(row)) or "none",
         "policy_version": lambda row: row["policy_version"] or "unknown",
         "tenant": lambda row: row["tenant"],
+        "guard": guard,
     }
 )
 
@@ -83,8 +84,11 @@ class _Columns:
     """What grows while rows are read."""
 
     contexts: "array[float]" = field(default_factory=lambda: array("d"))
-    states: "array[float] | None" = field(default_factory=lambda: array("d"))
+    states: "array[float] | None" = field(default_factory=lambda: array("f"))
+    """Of the turns in `stated`; None: a turn lacks one."""
+    stated: "array[int]" = field(default_factory=lambda: array("q"))
     width: int = 0
+    versions: set[str] = field(default_factory=set)
     offered: "array[int]" = field(default_factory=lambda: array("q"))
     """Of each turn, how many actions were eligible."""
     labels: "array[int]" = field(default_factory=lambda: array("q"))
@@ -119,11 +123,12 @@ class _Expected:
 
 def read(
     rows: Iterable[Row], reward: str = "reward", slices: Sequence[str] = (), oracle: Oracle | None = None,
-    *, called: Called | None = None,
+    *, called: Called | None = None, bars: Callable[[Row], str] | None = None,
 ) -> Reading:  # fmt: skip
     """Read a log. Rows need the column `feedback` for the rewards `rating` and `intensity`.
 
-    The oracle names utterances as the platform does; `called` says what a log of pseudonyms calls them.
+    The oracle names utterances as the platform does; `called` says what a log of pseudonyms calls them. `bars` tells of
+    a row why its decision is of no use to who reads; empty: it is.
 
     Raises ConfigurationError (no such reward or slice), NotFoundError (no row has a decision that can be used).
     """
@@ -142,6 +147,8 @@ def read(
         known_rows.add(row["row_id"])
         conversation, step = ids.setdefault(_conversation(row), len(ids)), -1 if row["step"] is None else row["step"]
         offered, problem = _offered(row)
+        if FORCED not in offered and bars is not None and (why := bars(row)):
+            offered, problem = {}, problem or why
         if not offered:
             left_out[problem] += 1
             columns.holes[conversation] = min(step, columns.holes.get(conversation, step))
@@ -164,7 +171,7 @@ def read(
         columns.conversation.append(conversation)
         columns.step.append(step)
         columns.contexts.extend(map(_zero_if_none, context(row)))
-        _add_state(columns, state(row))
+        _add_state(columns, row, free=FORCED not in offered)
         for name, of in slice_of.items():
             values[name].append(of(row))
     if not columns.chosen:
@@ -210,15 +217,18 @@ def _conversation(row: Row) -> Any:
     return row["tenant"], row.get("conversation") or row["conversation_id"]
 
 
-def _add_state(columns: _Columns, found: Sequence[float] | None) -> None:
-    """Keep the states only as long as every turn has one of the same length, all of it finite."""
-    if columns.states is None:
+def _add_state(columns: _Columns, row: Row, *, free: bool) -> None:
+    """Keep the states only as long as every turn where somebody could choose has one, of one version, all finite."""
+    found, version = state(row), row.get("state_version") or ""
+    if columns.states is None or (found is None and not free):
         return
-    first = not columns.states
-    if found is None or not (first or len(found) == columns.width) or not all(map(math.isfinite, found)):
+    same = not columns.states or (found is not None and len(found) == columns.width and version in columns.versions)
+    if found is None or not same or any(math.isnan(_finite(value)) for value in found):
         columns.states = None
         return
     columns.width = len(found)
+    columns.versions.add(version)
+    columns.stated.append(len(columns.chosen) - 1)
     columns.states.extend(found)
 
 
@@ -234,15 +244,14 @@ def _log(columns: _Columns, names: list[str], values: Mapping[str, list[str]], *
     eligible[turn, label] = True
     oracle = np.full(behaviour.shape, np.nan)
     oracle[turn, label] = _floats(columns.oracle)
-    if columns.states is not None:
-        features = tuple(f"state:{number}" for number in range(columns.width))
-        contexts = _floats(columns.states).reshape(turns, columns.width)
-    else:
-        features, contexts = FEATURES, _floats(columns.contexts).reshape(turns, len(FEATURES))
+    state = None
+    if columns.states:
+        state = np.zeros((turns, columns.width))
+        state[_ints(columns.stated)] = np.frombuffer(columns.states, np.float32).reshape(-1, columns.width)
     return Log(
         actions=tuple(names[number] for number in used),
-        features=features,
-        contexts=contexts[order],
+        features=FEATURES,
+        contexts=_floats(columns.contexts).reshape(turns, len(FEATURES))[order],
         chosen=np.searchsorted(used, _ints(columns.chosen))[order],
         behaviour=(behaviour / behaviour.sum(axis=1, keepdims=True))[order],
         eligible=eligible[order],
@@ -252,6 +261,8 @@ def _log(columns: _Columns, names: list[str], values: Mapping[str, list[str]], *
         step=step[order],
         hole=np.array([columns.holes.get(number, NO_HOLE) for number in conversation[order].tolist()], np.int64),
         slices={name: np.array(found, str)[order] for name, found in values.items()},
+        state=None if state is None else state[order],
+        state_version="".join(columns.versions) if columns.states else "",
         oracle=oracle[order] if has_oracle else None,
     )
 

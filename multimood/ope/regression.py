@@ -105,7 +105,7 @@ class Moments:
         `asked` [n] weighs the turns whose value is asked for (None: all of them, once); `following` [n] is each turn's
         next row, or -1.
         """
-        basis = Basis.of(log.contexts)
+        basis = Basis.of(log.covariates)
         size = basis.shared + len(log.actions) * basis.own
         conversation = np.unique(log.conversation, return_inverse=True)[1]
         many = int(conversation.max()) + 1
@@ -116,16 +116,16 @@ class Moments:
         asking = np.ones(len(log)) if asked is None else asked
         for number in range(blocks):
             rows = np.flatnonzero(block == number)
-            taken = basis.expected(log.contexts[rows], np.eye(len(log.actions))[log.chosen[rows]])
+            taken = basis.expected(log.covariates[rows], np.eye(len(log.actions))[log.chosen[rows]])
             gram[number], reward[number] = taken.T @ taken, taken.T @ log.rewards[rows]
             wanted[number], count[number] = (
-                asking[rows] @ basis.expected(log.contexts[rows], target[rows]),
+                asking[rows] @ basis.expected(log.covariates[rows], target[rows]),
                 asking[rows].sum(),
             )
             if following is not None:
                 goes_on = following[rows] >= 0
                 after = following[rows][goes_on]
-                later[number] = taken[goes_on].T @ basis.expected(log.contexts[after], target[after])
+                later[number] = taken[goes_on].T @ basis.expected(log.covariates[after], target[after])
         return cls(basis, len(log.actions), gram, reward, None if following is None else later, wanted, count, block)
 
     def fit(self, weights: Floats, discount: float = 1.0) -> Floats:

@@ -12,11 +12,11 @@ from multimood.ope.slicing import Part
 from multimood.ope.support import Refusal
 
 
-def table(parts: Sequence[Part]) -> Table:
-    """A line for each answer; the reasons of refusals are for `refusals`."""
+def table(parts: Sequence[Part], beside: str = "logged") -> Table:
+    """A line for each answer; the reasons of refusals are for `refusals`. `beside` is whose value `logged` holds."""
     told = any(isinstance(part.answer, Estimate) and part.answer.truth is not None for part in parts)
     shown = Table(box=None, pad_edge=False)
-    for name in ("slice", "estimator", "estimate", "95 %", *(["truth"] if told else []), "logged"):
+    for name in ("slice", "estimator", "estimate", "95 %", *(["truth"] if told else []), beside):
         shown.add_column(name, justify="left" if name in {"slice", "estimator"} else "right")
     for name in ("95 %", "n", "conversations", "ESS", "largest weight"):
         shown.add_column(name, justify="right")
@@ -40,9 +40,9 @@ def refusals(parts: Sequence[Part]) -> list[str]:
     ]
 
 
-def as_json(parts: Sequence[Part]) -> list[dict[str, Any]]:
+def as_json(parts: Sequence[Part], beside: str = "logged") -> list[dict[str, Any]]:
     """One object for each answer: value and interval, or the refusal, and the logged policy's beside it."""
-    return [{"slice": part.slice, **_plain(part.answer), "logged": _plain(part.logged)} for part in parts]
+    return [{"slice": part.slice, **_plain(part.answer), beside: _plain(part.logged)} for part in parts]
 
 
 def _plain(answer: Estimate | Refusal) -> dict[str, Any]:

@@ -39,10 +39,9 @@ class Trajectories:
 
     @property
     def timed(self) -> Log:
-        """The log with time in its contexts: what is still to be earned depends on it."""
+        """The log with time in its covariates: what is still to be earned depends on it."""
         time = (self.log.step / self.horizon)[:, None]
-        contexts = np.hstack([self.log.contexts, time, time**2])
-        return replace(self.log, contexts=contexts, features=(*self.log.features, "time", "time^2"))
+        return replace(self.log, state=np.hstack([self.log.covariates, time, time**2]), state_version="")
 
     def table(self, values: Floats, empty: float) -> Floats:
         """Values [n] of the turns as [conversations, horizon], `empty` after a conversation's last turn."""

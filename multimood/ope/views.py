@@ -65,7 +65,7 @@ class TurnView:
     def predicted(self) -> Floats:
         """q(x, a) [n, k], cross-fitted."""
         moments = Moments.of(self.log, self.weighed.target, seed=self.question.seed)
-        return cross_fitted(moments, self.log.contexts)
+        return cross_fitted(moments, self.log.covariates)
 
 
 class ConversationView:
@@ -112,7 +112,7 @@ class ConversationView:
         timed, question = self.whole.timed, self.question
         first, following = self.whole.first.astype(float), self.whole.following
         moments = Moments.of(timed, self.weighed.target, first, following, question.seed)
-        return cross_fitted(moments, timed.contexts, question.discount)
+        return cross_fitted(moments, timed.covariates, question.discount)
 
 
 def _support(weighed: Weighed, weights: Floats, conversations: int) -> Support:

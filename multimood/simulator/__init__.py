@@ -4,7 +4,7 @@ In memory (`converse`), or as a platform in front of a gateway (`multimood simul
 and what is not: it is no model of people.
 """
 
-from multimood.simulator.behaviour import by_the_book
+from multimood.simulator.behaviour import by_the_book, hasty, logging_world
 from multimood.simulator.environment import Turn, World, converse
 from multimood.simulator.records import rows
 from multimood.simulator.truth import Truth, value_of_conversations, value_of_turns
@@ -15,6 +15,8 @@ __all__ = [
     "World",
     "by_the_book",
     "converse",
+    "hasty",
+    "logging_world",
     "rows",
     "value_of_conversations",
     "value_of_turns",

@@ -9,10 +9,12 @@ import numpy as np
 from multimood.ope.contexts import FEATURES, STRATEGIES
 from multimood.ope.log import FORCED, Bools, Floats, Ints
 from multimood.ope.policy import Policy, over, target
+from multimood.perception.state import STATE
 from multimood.simulator.behaviour import Taxonomy, actions, by_the_book, eligible
 from multimood.simulator.effects import table
 from multimood.simulator.perceived import Perceived, Setting
 from multimood.simulator.seekers import Seekers
+from multimood.simulator.stated import Said, Spoken, states
 
 TURNS: Final = 8
 
@@ -26,6 +28,9 @@ class World:
     """At most so many in a conversation; a seeker may leave before."""
     behaviour: Policy | None = None
     """What a log is written by, and what `Logged` and `Greedy` are, whoever leads; None: by the book."""
+    model: Policy | None = None
+    """What the fusion model would say of strategies: with it every turn has the state that the pipeline logs, and a
+    policy that needs it can lead."""
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -44,8 +49,8 @@ class Turn:
     seekers: Seekers
     setting: Setting
     perceived: Perceived
-    before: Ints
-    """[n]: index of the strategy before into STRATEGIES; -1: none."""
+    spoken: Spoken
+    """What the system did before."""
     contexts: Floats
     eligible: Bools
     behaviour: Floats
@@ -55,11 +60,19 @@ class Turn:
     """[n]; NaN: not known yet."""
     relieved: Floats
     """[n]: distress after the turn; NaN: not known yet."""
+    state: Floats | None = None
+    """[n, s]: of `state_version`; None: the world has no model."""
+    state_version: str = ""
 
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the contexts' columns."""
         return FEATURES
+
+    @property
+    def before(self) -> Ints:
+        """[n]: index of the strategy before into STRATEGIES; -1: none."""
+        return self.spoken.last
 
     @property
     def forced(self) -> Bools:
@@ -88,7 +101,7 @@ def converse(
     """
     names, effects = world.actions, table(world.actions)
     seekers, setting = Seekers.arrive(conversations, rng), Setting.draw(conversations, rng)
-    number, before = np.arange(conversations), np.full(conversations, -1)
+    number, spoken = np.arange(conversations), Spoken.nothing(conversations)
     usual = by_the_book(world.taxonomy) if world.behaviour is None else world.behaviour
     strategy_of = np.array([STRATEGIES.index(name) if name in STRATEGIES else -1 for name in names])
     for step in range(world.turns):
@@ -96,10 +109,12 @@ def converse(
         unknown, offered = np.full(len(number), np.nan), eligible(names, step, perceived.crisis)
         turn = Turn(
             actions=names, step=step, conversation=number, seekers=seekers, setting=setting, perceived=perceived,
-            before=before, contexts=perceived.contexts(setting, step, before),
+            spoken=spoken, contexts=perceived.contexts(setting, step, spoken.last),
             eligible=offered, behaviour=over(offered.astype(float), offered),
             chosen=np.full(len(number), -1), rewards=unknown, relieved=unknown,
         )  # fmt: skip
+        if world.model is not None:
+            turn = replace(turn, state=_states(world, turn), state_version=f"{STATE}:{world.taxonomy}")
         turn = replace(turn, behaviour=target(usual, turn))
         if informed is not None:
             chosen = informed(turn)
@@ -109,9 +124,19 @@ def converse(
         yield replace(turn, chosen=chosen, rewards=rewards, relieved=after.distress)
         stay = rng.random(len(number)) >= after.leaving()
         seekers, setting, number = after.take(stay), setting.take(stay), number[stay]
-        before = strategy_of[chosen][stay]
+        spoken = spoken.after(strategy_of[chosen]).take(stay)
         if not len(number):
             return
+
+
+def _states(world: World, turn: Turn) -> Floats:
+    """The state of each turn; the model speaks of all strategies that may ever be chosen."""
+    assert world.model is not None
+    names = tuple(name for name in turn.actions if name != FORCED)
+    free = np.ones((len(turn.chosen), len(names)), bool)
+    asked = replace(turn, actions=names, eligible=free, behaviour=over(free.astype(float), free))
+    shares = dict(zip(names, target(world.model, asked).T, strict=True))
+    return states(f"{STATE}:{world.taxonomy}", turn.step, turn.perceived, turn.setting, Said(turn.spoken, shares))
 
 
 def draw(distribution: Floats, rng: np.random.Generator) -> Ints:

@@ -15,6 +15,7 @@ from multimood.ope.contexts import STRATEGIES
 from multimood.ope.log import picked
 from multimood.simulator.environment import Turn
 from multimood.simulator.perceived import LOCALES
+from multimood.simulator.stated import LEVELS, level_of
 from multimood.taxonomy import EMOTIONS, STAGES
 
 TENANT: Final = "simulator"
@@ -22,7 +23,6 @@ POLICY_VERSION: Final = "simulator;by the book"
 _NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "multimood:simulator")
 _EMPTY: Final[Row] = {column.name: None for column in COLUMNS}
 _NO_FEEDBACK: Final[Row] = {column.name: None for column in FEEDBACK_COLUMNS}
-_RISK: Final = (0.5, 0.7)
 
 
 def rows(turns: Iterable[Turn], name: str = "simulated") -> Iterator[Row]:
@@ -62,7 +62,7 @@ def _row(turn: Turn, number: int, propensity: float, name: str) -> dict[str, Any
         "step": turn.step,
         "modalities": ["text", *(modality for modality, there in spoken if there)],
         "missing": [],
-        "screening_level": "elevated" if forced else ("none", "low", "low")[np.digitize(perceived.risk[number], _RISK)],
+        "screening_level": "elevated" if forced else LEVELS[int(level_of(perceived.risk[number]))],
         "screening_score": float(perceived.risk[number]),
         "user_emotion": _distribution(EMOTIONS, perceived.emotion[number]),
         "intensity": float(perceived.intensity[number]),
@@ -79,6 +79,9 @@ def _row(turn: Turn, number: int, propensity: float, name: str) -> dict[str, Any
         "reply_strategy": None if forced else chosen,
         "reward": reward,
         "reward_version": "simulator",
+        "state": None if turn.state is None else turn.state[number].tolist(),
+        "state_version": turn.state_version or None,
+        "eligible": None if forced else [turn.actions[place] for place in np.flatnonzero(turn.eligible[number])],
         "feedback": [{"rating": reward, "intensity": float(turn.relieved[number])}],
     }
 

@@ -84,11 +84,32 @@ def test_the_context_knows_the_strategy_before() -> None:
 
 
 def test_the_state_that_the_policy_saw_is_taken_where_every_row_has_it() -> None:
-    both = read([row(0, state=[1.0, 2.0]), row(1, state=[3.0, 4.0])]).log
-    assert both.contexts.tolist() == [[1, 2], [3, 4]]
-    assert both.features == ("state:0", "state:1")
+    told = {"state_version": "state-1:mesc"}
+    first = row(0, state=[1.0, 2.0], **told)
+    both = read([first, row(1, state=[3.0, 4.0], **told)]).log
+    assert both.covariates.tolist() == [[1, 2], [3, 4]]
+    assert both.state_version == "state-1:mesc"
+    assert both.features == FEATURES
     for other in ([1.0], None, [1.0, float("nan")]):
-        assert read([row(0, state=[1.0, 2.0]), row(1, state=other)]).log.features == FEATURES
+        log = read([first, row(1, state=other, **told)]).log
+        assert log.state is None
+        assert log.covariates is log.contexts
+    assert read([first, row(1, state=[3.0, 4.0], state_version="state-1:esconv")]).log.state is None
+
+
+def test_a_turn_where_nobody_could_choose_needs_no_state() -> None:
+    log = read([row(0, state=[1.0, 2.0]), row(1, override="crisis", state=None)]).log
+    assert log.covariates.tolist() == [[1, 2], [0, 0]]
+
+
+def test_what_the_guard_did_is_a_slice() -> None:
+    attempts = [{"faults": []}, {"faults": ["advice.medical"]}]
+    told = [
+        row(0), row(1, crisis_gate_failed=False), row(2, reply_attempts=attempts[:1]), row(3, reply_attempts=attempts),
+        row(4, reply_attempts=attempts, crisis_gate_failed=True),
+    ]  # fmt: skip
+    found = read(told, slices=("guard",)).log.slices["guard"].tolist()
+    assert found == ["unknown", "passed", "passed", "refused", "gate failed"]
 
 
 @pytest.mark.parametrize(
