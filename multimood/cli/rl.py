@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from multimood.cli import rl_replies
 from multimood.cli.explained import explained
 from multimood.cli.logplace import DATA, DataOption, FromOption, LogArgument, ToOption, days_of, open_log
 from multimood.cli.lookahead import LOOKAHEAD, TritonOption, looked_ahead
@@ -33,11 +34,12 @@ LOGGED: Final = "logged"
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `multimood rl train --out` wrote.")]
 LearnerOption = Annotated[
-    Literal["direct", "bandit", "cql"],
+    Literal["direct", "bandit", "cql", "sft", "dpo", "grpo", "ppo"],
     typer.Option(
         "--learner",
         help="direct: a clone of the logged policy, the baseline. bandit: climbs the off-policy estimate of a turn's "
-        "reward. cql: values of whole conversations (needs torch).",
+        "reward. cql: values of whole conversations (needs torch). The others teach the reply model (torch, too). sft: "
+        "replies that people or a good model gave. dpo: pairs of replies. grpo: the reward of what it writes itself.",
     ),
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="The run's folder. One that was broken off there goes on.")]
@@ -118,13 +120,28 @@ def train(
     last: ToOption = None,
     triton: TritonOption = None,
     data: DataOption = DATA,
+    dialogues: rl_replies.DialoguesOption = None,
+    base: rl_replies.BaseOption = None,
+    start: rl_replies.StartOption = None,
+    given: rl_replies.SetOption = None,
 ) -> None:
     """Learn a strategy policy from the log's decisions; nobody meets it before `evaluate` has let it pass.
 
     Writes the run's folder: policy.onnx (the graph that Triton serves), config.json, data.json, metrics.json,
     environment.json, card.md. A run that was broken off goes on where it was, and ends with the same bytes. Exit code:
     0, 1 when the log cannot be learned from, 2 for options that make no sense.
+
+    A reply model's run has adapter/ and model.gguf in place of the graph (docs/offline-rl-replies.md).
+    Example: rl train --learner sft --dialogues DATA --out runs/sft --set steps=200
     """
+    if learner in rl_replies.LEARNERS:
+        with explained(REMEDY):
+            reading = rl_replies.Reading(log, reward, days_of(first, last), triton, data)
+            told = rl_replies.train(
+                reading, learner, out, dialogues=dialogues, base=base, start=start, given=given or (), seed=seed
+            )
+        typer.echo(json.dumps({"run": str(out), **told}))
+        return
     with explained(REMEDY), _bars() as tell, ExitStack() as stack:
         from multimood.learning.learner import Settings  # noqa: PLC0415 - see REMEDY
         from multimood.learning.logged import Wanted  # noqa: PLC0415
@@ -158,6 +175,10 @@ def evaluate(  # noqa: PLR0917 - typer makes options of them
     last: ToOption = None,
     triton: TritonOption = None,
     data: DataOption = DATA,
+    dialogues: rl_replies.DialoguesOption = None,
+    beside: rl_replies.BesideOption = None,
+    contexts: rl_replies.ContextsOption = 200,
+    judges: rl_replies.JudgeOption = None,
 ) -> None:
     """The gate: tell whether a learned policy would have done better, on conversations that training did not see.
 
@@ -165,7 +186,24 @@ def evaluate(  # noqa: PLR0917 - typer makes options of them
     champion's estimate, when a slice by risk level, modalities, locale or stage gets worse, or the rate of what the
     guard and the crisis rule stopped. Writes gate.json into the run's folder, which `multimood rl promote` asks for.
     Exit code: 0 passed, 3 refused, 1 when log or run cannot be read, 2 for options that make no sense.
+
+    A reply model is graded on the validation part of --dialogues, by judges that did not train, beside its base.
     """
+    if rl_replies.is_replies(run):
+        if dialogues is None:
+            raise typer.BadParameter(f"{run} is a reply model: give --dialogues, whose validation part it will answer")
+        with explained(REMEDY):
+            passed = rl_replies.evaluate(
+                [*(beside or ()), run],
+                dialogues,
+                contexts=contexts,
+                seed=seed,
+                judges=judges or (),
+                json_file=json_file,
+            )
+        if not passed:
+            raise typer.Exit(REFUSED)
+        return
     with explained(REMEDY), _bars() as tell, ExitStack() as stack:
         from multimood.learning.gate import Rules, judge  # noqa: PLC0415 - see REMEDY
         from multimood.learning.logged import load  # noqa: PLC0415

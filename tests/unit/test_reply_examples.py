@@ -1,8 +1,7 @@
-"""What a reply model is taught by, without the model: chats, the log's examples and pairs, weights, measures, the gate."""
+"""What a reply model is taught by, without the model: chats, the log's examples and pairs, weights, the gate."""
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +40,9 @@ def row(name: str, said: str = ANSWER, worth: float = 0.75, **of_reply: Any) -> 
         "attempts": [pb.Attempt(index=0, sent=True, completion_tokens=3)],
         "token_ids": TOKENS, "token_log_probs": (-1.0, -1.0, -1.0),
     }  # fmt: skip
-    return row_of(decided, reply(where, **{**made, **of_reply}), trust(where, reward=worth), None, pseudonyms=PSEUDONYMS)
+    return row_of(
+        decided, reply(where, **{**made, **of_reply}), trust(where, reward=worth), None, pseudonyms=PSEUDONYMS
+    )
 
 
 class Model:
@@ -49,10 +50,9 @@ class Model:
 
     def __init__(self, log_prob: float) -> None:
         self.log_prob = log_prob
-        self.asked: list[Sequence[Mapping[str, str]]] = []
 
     def likelihood_of(self, chat: Any, ids: Any) -> Likelihood:
-        self.asked.append(chat)
+        assert chat[0]["role"] == "system"
         assert list(ids) == list(TOKENS)
         return Likelihood(self.log_prob, len(ids))
 
@@ -226,7 +226,9 @@ def test_the_interval_holds_the_mean_and_is_wider_over_groups() -> None:
     by_row = Resamples.of([str(number) for number in range(100)]).mean(values)
     by_group = Resamples.of([str(number // 5) for number in range(100)]).mean(values)
     assert by_row["mean"] == by_group["mean"] == pytest.approx(9.5)
-    width = {name: found["interval"][1] - found["interval"][0] for name, found in (("row", by_row), ("group", by_group))}
+    width = {
+        name: found["interval"][1] - found["interval"][0] for name, found in (("row", by_row), ("group", by_group))
+    }
     assert width["group"] > 1.5 * width["row"]
     assert Resamples.of(["a", "b"]).mean(np.array([np.nan, np.nan]))["mean"] is None
 

@@ -27,6 +27,7 @@ from multimood.learning.replies.pairs import KeptPairs, Pair, best_of_n
 from multimood.learning.replies.recipe import Recipe, recipe_for
 from multimood.learning.replies.sampling import Sampler
 from multimood.learning.replies.student import ADAPTER, merged, opened, save, taught
+from multimood.learning.replies.training import Lesson
 from multimood.training.runs import Run
 from multimood.trust.scores import TrustScores
 
@@ -62,7 +63,9 @@ def examples() -> Iterator[sft.Example]:
 
 
 def weights_of(model: Any) -> dict[str, Any]:
-    return {name: one.detach().clone() for name, one in model.named_parameters() if "lora" in name and ".default" in name}
+    return {
+        name: one.detach().clone() for name, one in model.named_parameters() if "lora" in name and ".default" in name
+    }
 
 
 class Vowels(Reward):
@@ -73,7 +76,8 @@ class Vowels(Reward):
 
     def of(self, context: Context, replies: Sequence[str]) -> list[Scored]:
         return [
-            Scored(sum(one in "aeiou" for one in reply) / max(1, len(reply)), TrustScores(()), None, "") for reply in replies
+            Scored(sum(one in "aeiou" for one in reply) / max(1, len(reply)), TrustScores(()), None, "")
+            for reply in replies
         ]
 
 
@@ -117,7 +121,7 @@ def test_files_that_do_not_fit(base: Path, tmp_path: Path) -> None:
 def test_a_merged_adapter_says_what_the_model_with_it_says(base: Path, tmp_path: Path) -> None:
     how = recipe("sft", steps=4, rate=0.05)
     model, tokenizer = student(base, how)
-    sft.fit(model, tokenizer, examples, how, Run(tmp_path / "run", {}), 0)
+    sft.fit(Lesson(model, tokenizer, how, Run(tmp_path / "run", {}), 0), examples)
     save(model, tokenizer, tmp_path / "run" / ADAPTER, "tiny")
     chat = ASKING.chat(CONTEXTS[0])
     taught_says = Sampler(model, tokenizer, ASKING).likelihood(chat, "That is hard.")
@@ -164,7 +168,7 @@ def test_likelihood_is_that_of_the_reply_alone(base: Path) -> None:
 def test_sft_lowers_the_loss_of_what_it_is_shown(base: Path, tmp_path: Path) -> None:
     how = recipe("sft", steps=12, batch=4, rate=0.02)
     model, tokenizer = student(base, how)
-    figures = sft.fit(model, tokenizer, examples, how, Run(tmp_path, {}), 0)
+    figures = sft.fit(Lesson(model, tokenizer, how, Run(tmp_path, {}), 0), examples)
     assert figures["steps"] == 12
     assert figures["loss"]["last"] < figures["loss"]["first"]
     assert json.loads((tmp_path / "progress.jsonl").read_text().splitlines()[0])["step"] == 5
@@ -180,27 +184,29 @@ def test_dpo_prefers_what_was_chosen(base: Path, tmp_path: Path) -> None:
         return sampler.likelihood(chat, "That is hard.").log_prob - sampler.likelihood(chat, "xxqq zzk").log_prob
 
     before = margin()
-    preference.fit(model, tokenizer, pairs, how, Run(tmp_path, {}), 0)
+    preference.fit(Lesson(model, tokenizer, how, Run(tmp_path, {}), 0), pairs)
     assert margin() > before
 
 
 def test_dpo_goes_on_from_an_adapter_and_measures_from_there(base: Path, tmp_path: Path) -> None:
     how = recipe("sft", steps=4, rate=0.05)
     model, tokenizer = student(base, how)
-    sft.fit(model, tokenizer, examples, how, Run(tmp_path / "sft", {}), 0)
+    sft.fit(Lesson(model, tokenizer, how, Run(tmp_path / "sft", {}), 0), examples)
     save(model, tokenizer, tmp_path / "sft" / ADAPTER, "tiny")
     how = recipe("dpo", steps=5, rate=1e-9)
     model, tokenizer = student(base, how, tmp_path / "sft")
     pairs = [Pair(ASKING.chat(one), "That is hard.", "xxqq zzk", 0.5, "best-of-n") for one in CONTEXTS]
-    figures = preference.fit(model, tokenizer, pairs, how, Run(tmp_path / "dpo", {}), 0)
-    assert figures["loss"]["first"] == pytest.approx(np.log(2), abs=1e-3), "nothing was learned yet: the reference is SFT's"
+    figures = preference.fit(Lesson(model, tokenizer, how, Run(tmp_path / "dpo", {}), 0), pairs)
+    assert figures["loss"]["first"] == pytest.approx(np.log(2), abs=1e-3), (
+        "nothing was learned yet: the reference is SFT's"
+    )
 
 
 def test_grpo_raises_its_own_reward(base: Path, tmp_path: Path) -> None:
     how = recipe("grpo", steps=2, batch=4, candidates=4)
     model, tokenizer = student(base, how)
     before = weights_of(model)
-    figures = policy_gradient.fit(model, tokenizer, CONTEXTS, ASKING, Vowels(), how, Run(tmp_path, {}), 0)
+    figures = policy_gradient.fit(Lesson(model, tokenizer, how, Run(tmp_path, {}), 0), CONTEXTS, ASKING, Vowels())
     assert figures["steps"] == 2
     assert any(not torch.equal(before[name], one) for name, one in weights_of(model).items())
 
@@ -209,7 +215,9 @@ def test_best_and_worst_of_n_by_the_reward(base: Path) -> None:
     model, tokenizer = open_base(str(base))
     few = Asking(ASKING.prompt, ASKING.settings.model_copy(update={"max_tokens": 40}))
     pairs = list(
-        best_of_n(CONTEXTS, Sampler(model, tokenizer, few), Vowels(), few, each=4, temperature=1.5, min_gap=0.01, seed=0)
+        best_of_n(
+            CONTEXTS, Sampler(model, tokenizer, few), Vowels(), few, each=4, temperature=1.5, min_gap=0.01, seed=0
+        )
     )
     assert pairs
     for pair in pairs:
@@ -240,19 +248,19 @@ def test_a_run_that_was_broken_off_ends_as_if_it_had_not_been(base: Path, tmp_pa
             if steps_until < how.steps:
                 breaks(patch, steps_until)
             try:
-                learn(model, tokenizer, run)
+                learn(Lesson(model, tokenizer, how, run, 0))
             except KeyboardInterrupt:
                 assert steps_until < how.steps
         return weights_of(model)
 
-    def learn(model: Any, tokenizer: Any, run: Run) -> None:
+    def learn(lesson: Lesson) -> None:
         if learner == "sft":
-            sft.fit(model, tokenizer, examples, how, run, 0)
+            sft.fit(lesson, examples)
         elif learner == "dpo":
             pairs = [Pair(ASKING.chat(one), f"That is hard, {one.name}.", "xxqq", 0.5, "best-of-n") for one in CONTEXTS]
-            preference.fit(model, tokenizer, pairs, how, run, 0)
+            preference.fit(lesson, pairs)
         else:
-            policy_gradient.fit(model, tokenizer, CONTEXTS, ASKING, Vowels(), how, run, 0)
+            policy_gradient.fit(lesson, CONTEXTS, ASKING, Vowels())
 
     whole = fit(tmp_path / "whole", how.steps)
     fit(tmp_path / "broken", 2)

@@ -25,7 +25,9 @@ def base_of(run: Path) -> str:
     try:
         return str(json.loads((run / "config.json").read_text(encoding="utf-8"))["base"])
     except (OSError, ValueError, KeyError):
-        raise NotFoundError(f"{run} is no run of a reply model: give a folder that `multimood rl train` wrote") from None
+        raise NotFoundError(
+            f"{run} is no run of a reply model: give a folder that `multimood rl train` wrote"
+        ) from None
 
 
 def open_base(name: str, dtype: str = "float32") -> tuple[Any, Any]:

@@ -32,7 +32,9 @@ class Context:
     def case(self, reply: str) -> TrustCase:
         """A reply as judges see it."""
         turns = tuple(Turn("system" if turn.role == "assistant" else "user", turn.text) for turn in self.dialogue)
-        return TrustCase(turns, reply, self.situation.emotion or None, self.situation.strategy, self.situation.locale or "en")
+        return TrustCase(
+            turns, reply, self.situation.emotion or None, self.situation.strategy, self.situation.locale or "en"
+        )
 
 
 @dataclass(frozen=True, slots=True)

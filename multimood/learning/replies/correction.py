@@ -6,9 +6,10 @@ taught had written it. Its weight is
     w = min(pi(y | x) / mu(y | x), c)          truncated importance sampling (Ionides, JCGS 2008)
 
 with pi the model as it is when the run begins and mu(y | x) what the log's token log-probabilities say. It enters where
-examples are drawn, not in a loss, so that every trainer can have it and the log can be a stream: a reply comes floor(w + u)
-times, u uniform in 0..1, which is w times on average (sampling importance resampling, Rubin 1988). Of a pair the
-weights multiply.
+examples are drawn, not in a loss, so that every trainer can have it and the log can be a stream: a reply comes
+floor(w + u) times, u uniform in 0..1, which is w times on average (sampling importance resampling, Rubin 1988). Of a
+pair the weights multiply. Both probabilities are those before temperature and top_p: the ratio is that of two models,
+served alike, and the log tells no other.
 """
 
 import hashlib

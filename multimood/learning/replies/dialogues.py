@@ -68,7 +68,8 @@ def read(data: Path, split: str, seed: int | str, names: Sequence[str] = CORPORA
 def sampled(contexts: Sequence[Context], most: int) -> list[Context]:
     """At most so many, of every corpus as many as of the others while it has them."""
     by_corpus: dict[str, Iterator[Context]] = {
-        name: iter([one for one in contexts if one.corpus == name]) for name in dict.fromkeys(c.corpus for c in contexts)
+        name: iter([one for one in contexts if one.corpus == name])
+        for name in dict.fromkeys(c.corpus for c in contexts)
     }
     chosen: list[Context] = []
     while by_corpus and len(chosen) < most:

@@ -49,13 +49,15 @@ class GGUF:
         try:
             self._file: Any = GGUFReader(path)
         except (OSError, ValueError, IndexError, KeyError) as error:
-            raise ConfigurationError(f"{path} is no GGUF file ({type(error).__name__}): give one of llama.cpp") from None
+            raise ConfigurationError(
+                f"{path} is no GGUF file ({type(error).__name__}): give one of llama.cpp"
+            ) from None
         self.path: Final = path
         kind = self.says("general.architecture")
         if kind != ARCHITECTURE:
             raise ConfigurationError(
-                f"{path} holds a model of kind {kind!r}, and this reads {ARCHITECTURE!r}: give the folder of its weights "
-                "as transformers saves them, and convert what comes out with llama.cpp's convert_hf_to_gguf.py"
+                f"{path} holds a model of kind {kind!r}, and this reads {ARCHITECTURE!r}: give the folder of its "
+                "weights as transformers saves them, and convert what comes out with llama.cpp's convert_hf_to_gguf.py"
             )
 
     def says(self, name: str, otherwise: Any = None) -> Any:

@@ -1,7 +1,8 @@
 """Who teaches and who grades: two sets of judges, so that nobody is graded by what it was taught to please alone.
 
-Teaching: r = (trust + similarity) / 2 as it is given online (`multimood.trust.reward`), trust by rules and by the judge
-of counselling quality. Grading: the judge of empathy, which no training here asks; and whatever language model is named.
+Teaching: r = (trust + similarity) / 2 as it is given online (`multimood.trust.reward`), trust by rules and by the
+judge of counselling quality. Grading: the judge of empathy, which no training here asks; and whatever language
+model is named.
 """
 
 import asyncio

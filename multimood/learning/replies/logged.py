@@ -1,5 +1,6 @@
 """Examples and pairs out of the experience log, read as a stream: only what left, and only with the words there."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -40,6 +41,14 @@ class FromLog:
     """None: nothing is corrected."""
     corrected: Corrected = field(default_factory=Corrected)
     left_out: Counter[str] = field(default_factory=Counter)
+
+
+def fingerprint_of(rows: Iterable[Row]) -> str:
+    """SHA-256, hexadecimal, of which rows there are and what they earned, in the order in which they are read."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(f"{row['row_id']} {row['reward']}\n".encode())
+    return digest.hexdigest()
 
 
 def context_of(row: Row) -> Context | None:
@@ -123,7 +132,9 @@ def _extremes(rows: Iterable[Row], how: FromLog) -> dict[bytes, tuple[str, str]]
         if reward < low:
             low, worst = reward, row["row_id"]
         found[key] = high, best, low, worst
-    return {key: (best, worst) for key, (high, best, low, worst) in found.items() if high - low >= how.wishes.min_gap > 0}
+    return {
+        key: (best, worst) for key, (high, best, low, worst) in found.items() if high - low >= how.wishes.min_gap > 0
+    }
 
 
 def _unfit(row: Row) -> str:

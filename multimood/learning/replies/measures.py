@@ -29,7 +29,10 @@ class Resamples:
         rows = [np.flatnonzero(place == number) for number in range(len(names))]
         chance = np.random.default_rng(SEED)
         return cls(
-            [np.concatenate([rows[one] for one in chance.integers(len(rows), size=len(rows))]) for _ in range(resamples)]
+            [
+                np.concatenate([rows[one] for one in chance.integers(len(rows), size=len(rows))])
+                for _ in range(resamples)
+            ]
         )
 
     def mean(self, values: Floats) -> dict[str, Any]:

@@ -4,20 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from multimood.learning.replies.pairs import Pair
-from multimood.learning.replies.recipe import Recipe
-from multimood.learning.replies.training import arguments, run_trainer
-from multimood.training.runs import Run
+from multimood.learning.replies.training import Lesson, arguments, run_trainer
 
 
-def fit(model: Any, tokenizer: Any, pairs: Sequence[Pair], recipe: Recipe, run: Run, seed: int) -> dict[str, Any]:
+def fit(lesson: Lesson, pairs: Sequence[Pair]) -> dict[str, Any]:
     """Teach the model to prefer the chosen replies. The adapter that it begins with is kept beside it as reference."""
     from datasets import Dataset  # noqa: PLC0415 - of the training environment
     from trl import DPOConfig, DPOTrainer  # noqa: PLC0415
 
+    recipe = lesson.recipe
     trainer = DPOTrainer(
-        model=model,
-        args=arguments(DPOConfig, recipe, run, seed, beta=recipe.beta, max_length=recipe.tokens),
+        model=lesson.model,
+        args=arguments(DPOConfig, lesson, beta=recipe.beta, max_length=recipe.tokens),
         train_dataset=Dataset.from_list([pair.example() for pair in pairs]),
-        processing_class=tokenizer,
+        processing_class=lesson.tokenizer,
     )
-    return run_trainer(trainer, run)
+    return run_trainer(trainer, lesson.run)

@@ -1,4 +1,4 @@
-"""`multimood rl train` for the reply model: from a log or a corpus to a run's folder with an adapter and a GGUF file."""
+"""`multimood rl train` for the reply model: from a log or a corpus to a folder with an adapter and a GGUF file."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,6 +19,7 @@ from multimood.learning.replies.pairs import KeptPairs, Pair
 from multimood.learning.replies.recipe import Recipe
 from multimood.learning.replies.sampling import Sampler
 from multimood.learning.replies.student import ADAPTER, merged, save, taught
+from multimood.learning.replies.training import Lesson
 from multimood.learning.replies.written import finish, is_main
 from multimood.training.runs import Run, digest
 
@@ -75,10 +76,11 @@ def train(task: Task) -> dict[str, Any]:
     set_seed(task.seed)
     model, tokenizer = open_base(base, task.recipe.dtype)
     student = taught(model, task.recipe, task.start)
-    lesson = _Lesson(task, run, student, tokenizer, list(read.contexts) if read else [])
-    metrics = lesson.teach()
+    lesson = Lesson(student, tokenizer, task.recipe, run, task.seed)
+    material = _Material(task, lesson, list(read.contexts) if read else [])
+    metrics = material.teach()
     if is_main():
-        metrics |= lesson.told
+        metrics |= material.told
         save(student, tokenizer, task.out / ADAPTER, base)
         if base.endswith(SUFFIX):
             GGUF(Path(base)).write(task.out / SERVED, merged(student))
@@ -87,29 +89,27 @@ def train(task: Task) -> dict[str, Any]:
     return metrics
 
 
-class _Lesson:
-    """The parts of a training, put together as the learner needs them."""
+class _Material:
+    """What is learned from, read as the learner needs it."""
 
-    def __init__(self, task: Task, run: Run, student: Any, tokenizer: Any, contexts: list[Context]) -> None:
-        self._task, self._run, self._recipe = task, run, task.recipe
-        self._student, self._tokenizer = student, tokenizer
+    def __init__(self, task: Task, lesson: Lesson, contexts: list[Context]) -> None:
+        self._task, self._lesson, self._recipe = task, lesson, task.recipe
         self._asking = Asking.load(task.recipe.dialogue_chars)
+        self._sampler = Sampler(lesson.model, lesson.tokenizer, self._asking)
         self._contexts = contexts
         self._how = None if task.log is None else self._from_log(task.log)
 
     def teach(self) -> dict[str, Any]:
         """Let the learner run; gives its figures."""
-        model, tokenizer, recipe, run, seed = self._student, self._tokenizer, self._recipe, self._run, self._task.seed
+        recipe = self._recipe
         match recipe.learner:
             case "sft":
-                return sft.fit(model, tokenizer, self._examples(), recipe, run, seed)
+                return sft.fit(self._lesson, self._examples())
             case "dpo":
-                return preference.fit(model, tokenizer, self._pairs(), recipe, run, seed)
+                return preference.fit(self._lesson, self._pairs())
             case "grpo":
                 contexts = self._places(recipe.steps * recipe.gather * recipe.batch // recipe.candidates)
-                return policy_gradient.fit(
-                    model, tokenizer, contexts, self._asking, self._reward(), recipe, run, seed
-                )  # fmt: skip
+                return policy_gradient.fit(self._lesson, contexts, self._asking, self._reward())
 
     @property
     def told(self) -> dict[str, Any]:
@@ -119,8 +119,7 @@ class _Lesson:
         return {"correction": self._how.corrected.as_json(), "left_out": dict(self._how.left_out)}
 
     def _from_log(self, log: Log) -> logged.FromLog:
-        likely = Sampler(self._student, self._tokenizer, self._asking)
-        return logged.FromLog(self._asking, log.wishes, self._recipe.least_reward, self._task.seed, likely)
+        return logged.FromLog(self._asking, log.wishes, self._recipe.least_reward, self._task.seed, self._sampler)
 
     def _examples(self) -> Callable[[], Iterator[sft.Example]]:
         log, how = self._task.log, self._how
@@ -134,12 +133,11 @@ class _Lesson:
         if log is not None and how is not None:
             found = logged.pairs(log.rows, how)
         else:
-            sampler = Sampler(self._student, self._tokenizer, self._asking)
             found = pairs.best_of_n(
-                self._contexts, sampler, self._reward(), self._asking, each=recipe.candidates,
+                self._contexts, self._sampler, self._reward(), self._asking, each=recipe.candidates,
                 temperature=recipe.temperature, min_gap=recipe.min_gap, seed=self._task.seed,
             )  # fmt: skip
-        return KeptPairs(self._run.checkpoint / "pairs.jsonl").of(found, most)
+        return KeptPairs(self._lesson.run.checkpoint / "pairs.jsonl").of(found, most)
 
     def _places(self, most: int) -> list[Context]:
         log = self._task.log

@@ -63,7 +63,9 @@ class Sampler:
             list(chats), add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
         ).to(self._model.device)
         chance: dict[str, Any] = (
-            {"do_sample": True, "temperature": temperature, "top_p": TOP_P, "top_k": 0} if temperature else {"do_sample": False}
+            {"do_sample": True, "temperature": temperature, "top_p": TOP_P, "top_k": 0}
+            if temperature
+            else {"do_sample": False}
         )
         with torch.no_grad():
             written = self._model.generate(

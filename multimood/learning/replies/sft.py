@@ -4,9 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from multimood.learning.replies.contexts import Message
-from multimood.learning.replies.recipe import Recipe
-from multimood.learning.replies.training import arguments, run_trainer
-from multimood.training.runs import Run
+from multimood.learning.replies.training import Lesson, arguments, run_trainer
 
 Example: TypeAlias = dict[str, list[Message]]
 """`prompt` and `completion`, in TRL's conversational form."""
@@ -18,15 +16,15 @@ def example(chat: list[Message], reply: str) -> Example:
     return {"prompt": chat, "completion": [{"role": "assistant", "content": reply}]}
 
 
-def fit(model: Any, tokenizer: Any, examples: Examples, recipe: Recipe, run: Run, seed: int) -> dict[str, Any]:
+def fit(lesson: Lesson, examples: Examples) -> dict[str, Any]:
     """Teach the model the examples, read as a stream from the beginning as often as is needed: never all in memory."""
     from datasets import IterableDataset  # noqa: PLC0415 - of the training environment
     from trl import SFTConfig, SFTTrainer  # noqa: PLC0415
 
     trainer = SFTTrainer(
-        model=model,
-        args=arguments(SFTConfig, recipe, run, seed, max_length=recipe.tokens),
+        model=lesson.model,
+        args=arguments(SFTConfig, lesson, max_length=lesson.recipe.tokens),
         train_dataset=IterableDataset.from_generator(examples),
-        processing_class=tokenizer,
+        processing_class=lesson.tokenizer,
     )
-    return run_trainer(trainer, run)
+    return run_trainer(trainer, lesson.run)

@@ -1,7 +1,7 @@
 """What TRL's trainers are told, whichever learner it is; and how they tell how far they are."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final
 
 from multimood.learning.replies.recipe import Recipe
@@ -15,13 +15,24 @@ TOLD: Final = (
 """Of what a trainer logs."""
 
 
-def arguments(config: Callable[..., Any], recipe: Recipe, run: Run, seed: int, **own: Any) -> Any:
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A model with its adapter, how it is taught, and where that is kept."""
+
+    model: Any
+    tokenizer: Any
+    recipe: Recipe
+    run: Run
+    seed: int
+
+
+def arguments(config: Callable[..., Any], lesson: Lesson, **own: Any) -> Any:
     """A trainer's configuration: seeded, saved every so often into the run's checkpoint, nothing reported elsewhere."""
     import torch  # noqa: PLC0415 - of the training environment
 
-    on_gpu = torch.cuda.is_available()
+    recipe, on_gpu = lesson.recipe, torch.cuda.is_available()
     options: dict[str, Any] = {
-        "output_dir": str(run.checkpoint),
+        "output_dir": str(lesson.run.checkpoint),
         "max_steps": recipe.steps,
         "per_device_train_batch_size": recipe.batch,
         "gradient_accumulation_steps": recipe.gather,
@@ -33,8 +44,8 @@ def arguments(config: Callable[..., Any], recipe: Recipe, run: Run, seed: int, *
         "save_strategy": "steps",
         "save_steps": recipe.save_every,
         "save_total_limit": 1,
-        "seed": seed,
-        "data_seed": seed,
+        "seed": lesson.seed,
+        "data_seed": lesson.seed,
         "report_to": [],
         "use_cpu": not on_gpu,
         "bf16": on_gpu and recipe.dtype == "bfloat16",
@@ -88,5 +99,3 @@ def _noting(run: Run) -> Any:
                 run.note(step=state.global_step, **told)
 
     return Noting()
-
-

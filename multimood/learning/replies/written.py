@@ -18,7 +18,7 @@ METHODS: Final = {
 
 
 def finish(run: Run, recipe: Recipe, metrics: Mapping[str, Any], data: Mapping[str, Any], base: str) -> None:
-    """Write data.json, metrics.json, environment.json and card.md; the hashes of what is served are among the metrics."""
+    """Write data.json, metrics.json, environment.json and card.md; hashes of what is served are among the metrics."""
     files = {
         str(path.relative_to(run.folder)): sha256_of(path)
         for path in (run.folder / "model.gguf", run.folder / "adapter" / "adapter_model.safetensors")
@@ -27,10 +27,10 @@ def finish(run: Run, recipe: Recipe, metrics: Mapping[str, Any], data: Mapping[s
     (run.folder / "data.json").write_text(json.dumps(dict(data), indent=2) + "\n", encoding="utf-8")
     run.finish({**metrics, "files": files})
     about = (
-        f"{METHODS[recipe.learner]} (LoRA, rank {recipe.rank}), from {data['from']}. Base: {Path(base).name}. It writes "
-        "replies in emotional support and is no therapist: the guard, the sentinel and the vetted replies stay before "
-        "it. Weights carry the licences of base and data: ESConv is CC BY-NC 4.0, MESC has none, a log belongs to those "
-        "whose words are in it. The figures below are of the training; `multimood rl evaluate` says what it is worth."
+        f"{METHODS[recipe.learner]} (LoRA, rank {recipe.rank}), from {data['from']}. Base: {Path(base).name}. It "
+        "writes replies in emotional support and is no therapist: the guard, the sentinel and the vetted replies stay "
+        "before it. Weights carry the licences of base and data: ESConv is CC BY-NC 4.0, MESC has none, a log belongs "
+        "to those whose words are in it. The figures below are of the training; `multimood rl evaluate` says what it is worth."
     )
     write_card(run.folder / "card.md", f"Reply model: {recipe.learner}", about, metrics)
 

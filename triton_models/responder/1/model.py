@@ -177,7 +177,7 @@ def wants_tokens(request: Any) -> bool:
     return given is not None and bool(given.as_numpy().any())
 
 
-def response(
+def response(  # noqa: PLR0917 - one a tensor
     text: str,
     finish: str,
     prompt_tokens: int,
