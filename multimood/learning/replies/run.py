@@ -85,7 +85,7 @@ def train(task: Task) -> dict[str, Any]:
         if base.endswith(SUFFIX):
             GGUF(Path(base)).write(task.out / SERVED, merged(student))
         shutil.rmtree(run.checkpoint, ignore_errors=True)
-        finish(run, task.recipe, metrics, {"fingerprint": fingerprint, "from": _source(task)}, base)
+        metrics = finish(run, task.recipe, metrics, {"fingerprint": fingerprint, "from": _source(task)}, base)
     return metrics
 
 

@@ -62,6 +62,7 @@ def run_trainer(trainer: Any, run: Run) -> dict[str, Any]:
     from transformers.trainer_utils import get_last_checkpoint  # noqa: PLC0415
 
     run.checkpoint.mkdir(parents=True, exist_ok=True)
+    _quieten(trainer)
     trainer.add_callback(_noting(run))
     last = get_last_checkpoint(str(run.checkpoint))
     if last is not None:
@@ -85,6 +86,21 @@ def figures_of(history: list[Mapping[str, Any]], steps: int) -> dict[str, Any]:
         if values:
             found[name] = {"first": values[0], "last": values[-1], "mean": sum(values) / len(values)}
     return found
+
+
+def _quieten(trainer: Any) -> None:
+    """Keep the bar on the error stream, and off the output what it would write there: that is for programs."""
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback  # noqa: PLC0415
+
+    class Bar(ProgressCallback):
+        """A bar, no words."""
+
+        def on_log(self, *_args: Any, **_: Any) -> None:
+            pass
+
+    trainer.remove_callback(PrinterCallback)
+    if trainer.pop_callback(ProgressCallback) is not None:
+        trainer.add_callback(Bar())
 
 
 def _noting(run: Run) -> Any:

@@ -17,22 +17,25 @@ METHODS: Final = {
 }
 
 
-def finish(run: Run, recipe: Recipe, metrics: Mapping[str, Any], data: Mapping[str, Any], base: str) -> None:
-    """Write data.json, metrics.json, environment.json and card.md; hashes of what is served are among the metrics."""
+def finish(run: Run, recipe: Recipe, metrics: Mapping[str, Any], data: Mapping[str, Any], base: str) -> dict[str, Any]:
+    """Write data.json, metrics.json, environment.json and card.md; gives the metrics with hashes of what is served."""
     files = {
         str(path.relative_to(run.folder)): sha256_of(path)
         for path in (run.folder / "model.gguf", run.folder / "adapter" / "adapter_model.safetensors")
         if path.is_file()
     }
     (run.folder / "data.json").write_text(json.dumps(dict(data), indent=2) + "\n", encoding="utf-8")
-    run.finish({**metrics, "files": files})
+    found = {**metrics, "files": files}
+    run.finish(found)
     about = (
         f"{METHODS[recipe.learner]} (LoRA, rank {recipe.rank}), from {data['from']}. Base: {Path(base).name}. It "
         "writes replies in emotional support and is no therapist: the guard, the sentinel and the vetted replies stay "
         "before it. Weights carry the licences of base and data: ESConv is CC BY-NC 4.0, MESC has none, a log belongs "
-        "to those whose words are in it. The figures below are of the training; `multimood rl evaluate` says what it is worth."
+        "to those whose words are in it. The figures below are of the training; `multimood rl evaluate` tells what it "
+        "is worth."
     )
     write_card(run.folder / "card.md", f"Reply model: {recipe.learner}", about, metrics)
+    return found
 
 
 def sha256_of(path: Path) -> str:
