@@ -12,6 +12,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+from reply_corpus import WORDS, corpus
 
 from multimood.errors import ConfigurationError
 from multimood.generation import Ask, ChatMessage, TritonGenerator
@@ -28,12 +29,6 @@ from multimood.settings import TritonSettings
 pytestmark = pytest.mark.integration
 
 TRAINING = checkout() / ".venv-train/bin/python"
-WORDS = (
-    "I lost my job on Friday.",
-    "That sounds hard. What happened then?",
-    "They closed the shop.",
-    "You did your best.",
-)
 
 
 ASK = Ask([ChatMessage("user", WORDS[0])], 12, 0.0, 1, 30.0)
@@ -68,28 +63,6 @@ def training(code: str, *arguments: str | Path, code_of_end: int = 0) -> str:
 
 def command(*arguments: str | Path, code_of_end: int = 0) -> str:
     return training("from multimood.cli import app; app()", *arguments, code_of_end=code_of_end)
-
-
-def corpus(folder: Path) -> Path:
-    """Invented dialogues in the two corpora's forms; the last of them are held for validation."""
-    (folder / "dialogue").mkdir(parents=True)
-    lines: dict[str, list[str]] = {"esconv": [], "mesc": []}
-    for number in range(12):
-        split = "val" if number >= 8 else "train"
-        said = [f"{text} {'abcdefghijkl'[number]}." for text in WORDS]
-        peers = [
-            {"speaker": ("seeker", "supporter")[place % 2], "content": text, "strategy": ("", "Question")[place % 2]}
-            for place, text in enumerate(said)
-        ]
-        therapy = [
-            {"speaker": ("Client", "Therapist")[place % 2], "text": text, "strategy": ("", "restatement")[place % 2]}
-            for place, text in enumerate(said)
-        ]
-        lines["esconv"].append(json.dumps({"split": split, "dialog": peers}))
-        lines["mesc"].append(json.dumps({"split": split, "dialogue_id": str(number), "utterances": therapy}))
-    for name, found in lines.items():
-        (folder / "dialogue" / f"{name}.jsonl").write_text("\n".join(found) + "\n", encoding="utf-8")
-    return folder
 
 
 async def replies_of(repository: Path, folder: Path) -> tuple[str, str]:

@@ -3,10 +3,12 @@
 import math
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from reply_corpus import corpus
 from reward_events import ANSWER, PSEUDONYMS, context, decision, reply, trust
 
 from multimood.contracts.v1 import events_pb2 as pb
@@ -15,7 +17,7 @@ from multimood.experience import Row, row_of
 from multimood.experience.exports.wishes import Wishes
 from multimood.generation import Ask
 from multimood.generation.ask import ChatMessage
-from multimood.learning.replies import logged
+from multimood.learning.replies import dialogues, logged
 from multimood.learning.replies.contexts import Asking
 from multimood.learning.replies.correction import Corrected, copies, weight
 from multimood.learning.replies.logged import FromLog
@@ -87,6 +89,51 @@ def test_a_row_whose_dialogue_is_sealed_is_no_context() -> None:
 )
 def test_a_reply_is_cut_as_the_responder_cuts_it(text: str, cut: bool, sent: str) -> None:
     assert ASKING.sent(text, cut=cut) == sent
+
+
+# --- a corpus --------------------------------------------------------------------------------------------------------
+
+
+def test_contexts_of_a_corpus_are_what_was_answered(tmp_path: Path) -> None:
+    found = dialogues.read(corpus(tmp_path), "train", 0)
+    assert len(found.contexts) == 2 * 8 * 2, "two replies in each of eight dialogues of two corpora"
+    for one in found.contexts:
+        assert one.reference
+        assert one.dialogue[-1].role == "user"
+        assert one.situation.strategy == {"esconv": "question", "mesc": "restatement"}[one.corpus]
+        assert not one.situation.emotion, "people labelled it, and a running system would not know"
+    assert len({one.name for one in found.contexts}) == len(found.contexts)
+
+
+def test_a_seed_gives_the_order(tmp_path: Path) -> None:
+    corpus(tmp_path)
+    names = [[one.name for one in dialogues.read(tmp_path, "train", seed, most=9).contexts] for seed in (0, 0, 1)]
+    assert names[0] == names[1] != names[2]
+    assert len(names[0]) == 9
+
+
+def test_of_every_corpus_as_many(tmp_path: Path) -> None:
+    found = dialogues.read(corpus(tmp_path), "train", 0, most=10, even=True)
+    assert Counter(one.corpus for one in found.contexts) == {"esconv": 5, "mesc": 5}
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [("I want to kill myself tonight.", "a crisis gets a vetted reply"), ("Hm.", "said by the person, so it stays")],
+)
+def test_nobody_learns_to_answer_a_crisis(tmp_path: Path, words: str, why: str) -> None:
+    found = dialogues.read(corpus(tmp_path / "one", third=words), "train", 0)
+    assert len(found.contexts) == (2 * 8 * 1 if "kill" in words else 2 * 8 * 2), why
+
+
+def test_what_the_guard_would_refuse_is_no_example(tmp_path: Path) -> None:
+    found = dialogues.read(corpus(tmp_path, last="You should just kill yourself, nobody needs you."), "train", 0)
+    assert len(found.contexts) == 2 * 8 * 1
+
+
+def test_a_corpus_without_replies(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no reply of split 'train'"):
+        dialogues.read(corpus(tmp_path, second="Hm.", last="Hm."), "train", 0)
 
 
 # --- the log ---------------------------------------------------------------------------------------------------------

@@ -5,9 +5,10 @@ stages are left out of it: a running system perceives them and may be wrong.
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -37,49 +38,69 @@ class Corpora:
     contexts: Sequence[Context]
     sha256: str
     """Of the annotation files, joined by `+`."""
-    left_out: int
-    """Places that are not among them: crises, no strategy, replies that are too short, too long or would be refused."""
 
 
-def read(data: Path, split: str, seed: int | str, names: Sequence[str] = CORPORA) -> Corpora:
-    """Contexts of the corpora below `data` with the replies that people gave.
+def read(
+    data: Path,
+    split: str,
+    seed: int | str,
+    names: Sequence[str] = CORPORA,
+    most: int | None = None,
+    *,
+    even: bool = False,
+) -> Corpora:
+    """Contexts of the corpora below `data` with the replies that people gave; the first `most` that can be used.
 
     A crisis gets a vetted reply in service, so nobody learns to answer one here; what the guard would refuse is no
-    example either. Raises NotFoundError and ConfigurationError (see `Source`), also when there is nothing of use.
+    example either. `even`: of every corpus as many as of the others while it has them, not as it comes.
+
+    Raises:
+        NotFoundError, ConfigurationError: see `Source`; also when there is nothing of use.
     """
     turns, is_crisis = PerceptionSettings().turns, cache(_screening())
-    found: list[Context] = []
-    digests, places = [], 0
+    places: list[list[tuple[str, Dialogue, int]]] = []
+    digests = []
     for name in names:
         source = Source(data, split)
-        part = corpora()[name].read(source)[0]
+        dialogues = corpora()[name].read(source)[0].dialogues
         digests.append(source.sha256)
-        for number, row in answered([dialogue.seen for dialogue in part.dialogues], "all"):
-            places += 1
-            context = _context(name, part.dialogues[number], row, turns)
-            if context is not None and _is_usable(context, is_crisis):
-                found.append(context)
+        places.append(
+            [(name, dialogues[number], row) for number, row in answered([one.seen for one in dialogues], "all")]
+        )
+    chance = random.Random(seed)  # noqa: S311 - sampling, not secrets
+    for some in places:
+        chance.shuffle(some)
+    if not even:
+        together = [place for some in places for place in some]
+        chance.shuffle(together)
+        places = [together]
+    usable = [_usable(some, turns, is_crisis) for some in places]
+    found = list(islice(_in_turn(usable), most))
     if not found:
-        raise ConfigurationError(f"{data} holds no reply of split {split!r} to learn from ({places} were looked at)")
-    random.Random(seed).shuffle(found)  # noqa: S311 - sampling, not secrets
-    return Corpora(found, "+".join(digests), places - len(found))
+        looked_at = sum(map(len, places))
+        raise ConfigurationError(f"{data} holds no reply of split {split!r} to learn from ({looked_at} were looked at)")
+    return Corpora(found, "+".join(digests))
 
 
-def sampled(contexts: Sequence[Context], most: int) -> list[Context]:
-    """At most so many, of every corpus as many as of the others while it has them."""
-    by_corpus: dict[str, Iterator[Context]] = {
-        name: iter([one for one in contexts if one.corpus == name])
-        for name in dict.fromkeys(c.corpus for c in contexts)
-    }
-    chosen: list[Context] = []
-    while by_corpus and len(chosen) < most:
-        for name in list(by_corpus):
-            one = next(by_corpus[name], None)
+def _in_turn(several: Sequence[Iterator[Context]]) -> Iterator[Context]:
+    """One of each as long as it has any."""
+    left = list(several)
+    while left:
+        for some in tuple(left):
+            one = next(some, None)
             if one is None:
-                del by_corpus[name]
-            elif len(chosen) < most:
-                chosen.append(one)
-    return chosen
+                left.remove(some)
+            else:
+                yield one
+
+
+def _usable(
+    places: Iterable[tuple[str, Dialogue, int]], turns: int, is_crisis: Callable[[str], bool]
+) -> Iterator[Context]:
+    for name, dialogue, row in places:
+        context = _context(name, dialogue, row, turns)
+        if context is not None and _is_usable(context, is_crisis):
+            yield context
 
 
 def _context(corpus: str, dialogue: Dialogue, row: int, turns: int) -> Context | None:

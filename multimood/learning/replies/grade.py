@@ -64,9 +64,7 @@ def evaluate(asked: Grading) -> dict[str, Any]:
     bases = {base_of(run) for run in asked.runs}
     if len(bases) != 1:
         raise ConfigurationError(f"the runs have {len(bases)} bases, expected one: evaluate those of a base together")
-    contexts = dialogues.sampled(
-        dialogues.read(asked.data, asked.split, asked.seed, asked.names).contexts, asked.most
-    )  # fmt: skip
+    contexts = dialogues.read(asked.data, asked.split, asked.seed, asked.names, asked.most, even=True).contexts
     model, tokenizer = open_base(bases.pop(), asked.dtype)
     table = _Table(asked, contexts, tokenizer)
     found = {BEFORE: table.row(BEFORE, model, model)}

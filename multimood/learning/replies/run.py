@@ -25,7 +25,7 @@ from multimood.training.runs import Run, digest
 
 SERVED: Final = "model.gguf"
 TRAIN: Final = "train"
-WORDS_FROM: Final = 2_000
+WORDS_FROM: Final = 500
 """References by which the reward's similarity knows what words are rare."""
 
 
@@ -70,7 +70,8 @@ def train(task: Task) -> dict[str, Any]:
     from transformers import set_seed  # noqa: PLC0415 - of the training environment
 
     base = task.base or (base_of(task.start) if task.start else shipped(task.root))
-    read = dialogues.read(task.corpus, TRAIN, f"{task.recipe.learner}/{task.seed}") if task.corpus else None
+    order = f"{task.recipe.learner}/{task.seed}"  # another one for each learner: DPO is shown others than SFT was
+    read = dialogues.read(task.corpus, TRAIN, order, most=_needed(task.recipe)) if task.corpus else None
     fingerprint = read.sha256 if read else task.log.fingerprint if task.log else ""
     run = Run(task.out, _config(task, base) | {"data": fingerprint})
     set_seed(task.seed)
@@ -149,6 +150,12 @@ class _Material:
     def _reward(self) -> Reward:
         embed, _ = local_embed(self._task.root)
         return Reward(embed, [context.reference for context in self._contexts[:WORDS_FROM]])
+
+
+def _needed(recipe: Recipe) -> int:
+    """So many contexts are enough. Not every one gives a pair for DPO; the similarity needs some for what is rare."""
+    shown = recipe.steps * recipe.batch * recipe.gather
+    return max(WORDS_FROM, shown if recipe.learner != "dpo" else 4 * shown)
 
 
 def _config(task: Task, base: str) -> dict[str, Any]:
