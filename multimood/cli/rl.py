@@ -140,7 +140,8 @@ def train(
             told = rl_replies.train(
                 reading, learner, out, dialogues=dialogues, base=base, start=start, given=given or (), seed=seed
             )
-        typer.echo(json.dumps({"run": str(out), **told}))
+        if told:  # of several processes of accelerate one tells
+            typer.echo(json.dumps({"run": str(out), **told}))
         return
     with explained(REMEDY), _bars() as tell, ExitStack() as stack:
         from multimood.learning.learner import Settings  # noqa: PLC0415 - see REMEDY

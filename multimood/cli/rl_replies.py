@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LEARNERS: Final = ("sft", "dpo", "grpo", "ppo")
 KIND: Final = "replies"
+KEPT: Final = ".graded"
+"""Folder beside the runs: what was graded is not graded again."""
 
 DialoguesOption = Annotated[
     Path | None,
@@ -105,7 +107,7 @@ def train(
             )
         return training(task(None))
     with open_log(reading.where, reading.data) as opened, opened.opener() as opens:
-        return training(task(_log(reading, opened, opens)))
+        return training(task(_log(reading, opened, opens, recipe.min_gap)))
 
 
 def settings_of(given: Sequence[str]) -> dict[str, Any]:
@@ -126,7 +128,7 @@ def settings_of(given: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _log(reading: Reading, opened: Any, opens: Any) -> "Log":
+def _log(reading: Reading, opened: Any, opens: Any, min_gap: float) -> "Log":
     from multimood.experience.exports.wishes import Wishes  # noqa: PLC0415 - pyarrow is slow to import
     from multimood.experience.schema import COLUMNS  # noqa: PLC0415
     from multimood.learning.replies.logged import fingerprint_of  # noqa: PLC0415
@@ -145,7 +147,7 @@ def _log(reading: Reading, opened: Any, opens: Any) -> "Log":
         read = opened.rows(reading.days, opens=opens, columns=columns)
         return read if ahead is None else with_lookahead(read, ahead.found)
 
-    wishes = Wishes(reading.reward, version="" if ahead is None else ahead.version)  # type: ignore[arg-type]
+    wishes = Wishes(reading.reward, min_gap=min_gap, version="" if ahead is None else ahead.version)  # type: ignore[arg-type]
     return Log(rows, fingerprint_of(opened.rows(reading.days, columns=["row_id", "reward"])), wishes)
 
 
@@ -164,7 +166,15 @@ def evaluate(
             return lambda: progress.update(task, advance=1)
 
         asked = Grading(
-            runs, data, checkout(), contexts, seed, chars, judges=[_llm(name) for name in judges], begin=begin
+            runs,
+            data,
+            checkout(),
+            contexts,
+            seed,
+            chars,
+            [_llm(name) for name in judges],
+            kept=runs[-1].parent / KEPT,
+            begin=begin,
         )
         found = grading(asked)
     text = json.dumps(found, indent=1, allow_nan=False) + "\n"

@@ -61,6 +61,12 @@ class Asking:
         messages = self.prompt.render(context.situation, context.dialogue, self.settings.dialogue_chars)
         return [{"role": one.role, "content": one.content} for one in messages]
 
+    def is_full(self, text: str) -> bool:
+        """Whether the responder would stop the model here: it has as many finished sentences as a reply may have."""
+        draft = Draft(most_sentences=self.settings.max_sentences, most_characters=MOST_CHARACTERS)
+        draft.add(text)
+        return draft.full
+
     def sent(self, text: str, *, cut: bool) -> str:
         """What the responder would send of a model's text; `cut`: the model did not come to an end by itself."""
         draft = Draft(most_sentences=self.settings.max_sentences, most_characters=MOST_CHARACTERS)

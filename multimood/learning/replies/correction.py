@@ -30,7 +30,7 @@ def weight(new: float, logged: float, most: float = MOST) -> float:
 def copies(weighted: float, name: str, seed: int) -> int:
     """How often an example of this weight comes: `weighted` on average over names, the same for a name and a seed."""
     raw = hashlib.sha256(f"{seed}/{name}".encode()).digest()[:_DIGITS]
-    return math.floor(weighted + int.from_bytes(raw, "big") / 2 ** (8 * _DIGITS))
+    return int(weighted + int.from_bytes(raw, "big") / (1 << 8 * _DIGITS))
 
 
 @dataclass(slots=True)

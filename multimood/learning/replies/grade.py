@@ -25,12 +25,14 @@ from multimood.learning.replies.student import adapter_of, opened
 from multimood.learning.replies.verdict import verdict_of
 from multimood.learning.replies.words_empathy import WordsEmpathyJudge
 from multimood.learning.replies.written import sha256_of
+from multimood.training.runs import digest
 from multimood.trust.case import Judge
 from multimood.trust.patterns import shipped_rules
 from multimood.trust.scores import score_trust
 
 BEFORE: Final = "before"
 SPLIT: Final = "val"
+WEIGHTS: Final = "adapter_model.safetensors"
 Floats = NDArray[np.float64]
 Begin = Callable[[str, int], Callable[[], None]]
 """Shows how far the work is, as `multimood.evaluation.result.Progress.begin`."""
@@ -53,6 +55,8 @@ class Grading:
     names: Sequence[str] = dialogues.CORPORA
     split: str = SPLIT
     dtype: str = "bfloat16"
+    kept: Path | None = None
+    """Folder where the numbers of what was graded are kept, no words: an evaluation that is broken off goes on."""
     begin: Begin = field(default=lambda _what, _total: lambda: None)
 
 
@@ -65,12 +69,13 @@ def evaluate(asked: Grading) -> dict[str, Any]:
     if len(bases) != 1:
         raise ConfigurationError(f"the runs have {len(bases)} bases, expected one: evaluate those of a base together")
     contexts = dialogues.read(asked.data, asked.split, asked.seed, asked.names, asked.most, even=True).contexts
-    model, tokenizer = open_base(bases.pop(), asked.dtype)
+    base = bases.pop()
+    model, tokenizer = open_base(base, asked.dtype)
     table = _Table(asked, contexts, tokenizer)
-    found = {BEFORE: table.row(BEFORE, model, model)}
+    found = {BEFORE: table.row(BEFORE, model, model, base)}
     for run in asked.runs:
-        student = opened(open_base(base_of(run), asked.dtype)[0], run)
-        found[run.name] = table.row(run.name, student, model)
+        student = opened(open_base(base, asked.dtype)[0], run)
+        found[run.name] = table.row(run.name, student, model, sha256_of(adapter_of(run) / WEIGHTS))
         _write_gate(run, found[BEFORE], found[run.name], table.held_out)
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -106,11 +111,28 @@ class _Table:
         self.trained_by = ["reward", "trust", "similarity", "safety", "privacy", "reliability"]
         self._before: dict[str, Floats] = {}
 
-    def row(self, name: str, model: Any, plain: Any) -> dict[str, Any]:
+    def row(self, name: str, model: Any, plain: Any, weights: str) -> dict[str, Any]:
         """One model's figures: means with intervals, and the paired differences to the first row.
 
-        `plain` is the base, whose likelihood of a reply says whether it is still English.
+        `plain` is the base, whose likelihood of a reply says whether it is still English; `weights` name the model's.
         """
+        graded = self._kept(weights)
+        if graded is None:
+            graded = self._graded(name, model, plain)
+            self._keep(weights, graded)
+        measured = {what: np.array(values, np.float64) for what, values in graded["measured"].items()}
+        before = self._before = self._before or measured
+        differences = {what: measured[what] - before[what] for what in measured if what in before}
+        corpora = [context.corpus for context in self._contexts]
+        return {
+            **{what: self._resamples.mean(values) for what, values in measured.items()},
+            **graded["of_all"],
+            "differences": {what: self._resamples.mean(values) for what, values in differences.items()},
+            "slices": {what: by_slice(differences[what], corpora, self._groups) for what in self.held_out},
+        }
+
+    def _graded(self, name: str, model: Any, plain: Any) -> dict[str, Any]:
+        """Numbers of every reply, and figures of all of them together."""
         asked, contexts = self._asked, self._contexts
         sampler = Sampler(model, self._tokenizer, self._asking)
         written = sampler.write(
@@ -119,20 +141,35 @@ class _Table:
         )  # fmt: skip
         replies = [several[0] for several in written]
         measured = self._measured(name, replies, sampler, Sampler(plain, self._tokenizer, self._asking))
-        before = self._before = self._before or measured
-        figures = {what: self._resamples.mean(values) for what, values in measured.items()}
-        for order in (1, 2):
-            figures[f"distinct_{order}"] = self._resamples.figure(replies, lambda some, n=order: distinct(some, n))
-        figures["same_to_others"] = self._resamples.figure(replies, sameness)
-        pairs = list(zip(replies, [context.reference for context in contexts], strict=True))
-        overlap = reply_scores(*zip(*pairs, strict=True))
-        differences = {what: measured[what] - before[what] for what in measured if what in before}
-        corpora = [context.corpus for context in contexts]
-        return figures | {
-            **{what: {"mean": overlap[what]} for what in ("bleu_1", "bleu_2", "bleu_4", "rouge_l")},
-            "differences": {what: self._resamples.mean(values) for what, values in differences.items()},
-            "slices": {what: by_slice(differences[what], corpora, self._groups) for what in self.held_out},
+        of_all: dict[str, Any] = {
+            f"distinct_{order}": self._resamples.figure(replies, lambda some, n=order: distinct(some, n))
+            for order in (1, 2)
         }
+        of_all["same_to_others"] = self._resamples.figure(replies, sameness)
+        overlap = reply_scores(replies, [context.reference for context in contexts])
+        of_all |= {what: {"mean": overlap[what]} for what in ("bleu_1", "bleu_2", "bleu_4", "rouge_l")}
+        return {"measured": {what: values.tolist() for what, values in measured.items()}, "of_all": of_all}
+
+    def _file(self, weights: str) -> Path | None:
+        asked = self._asked
+        if asked.kept is None:
+            return None
+        names = "\n".join(context.name for context in self._contexts)
+        judges = "\n".join(f"{judge.name} {judge.version}" for judge in self._judges)
+        about = f"{asked.split} {asked.seed} {asked.dtype} {self._asking.settings!r} {self._asking.prompt.version}"
+        return asked.kept / f"{digest(weights, names, judges, about, self._reward.version)}.json"
+
+    def _kept(self, weights: str) -> dict[str, Any] | None:
+        """What was graded before, of the same weights by the same judges in the same contexts."""
+        file = self._file(weights)
+        return json.loads(file.read_text(encoding="utf-8")) if file is not None and file.is_file() else None
+
+    def _keep(self, weights: str, graded: dict[str, Any]) -> None:
+        if (file := self._file(weights)) is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            part = file.with_suffix(".part")
+            part.write_text(json.dumps(graded), encoding="utf-8")
+            part.replace(file)
 
     def _measured(self, name: str, replies: Sequence[str], own: Sampler, plain: Sampler) -> dict[str, Floats]:
         tick = self._asked.begin(f"{name}: judging", len(replies))
@@ -157,12 +194,12 @@ class _Table:
                 }
             )
             tick()
-        for row, graded in zip(rows, asyncio.run(self._graded(replies)), strict=True):
+        for row, graded in zip(rows, asyncio.run(self._judged(replies)), strict=True):
             row.update(graded)
         names = dict.fromkeys([*(what for row in rows for what in row), *self.held_out])
         return {what: np.array([row.get(what, np.nan) for row in rows], np.float64) for what in names}
 
-    async def _graded(self, replies: Sequence[str]) -> list[dict[str, float]]:
+    async def _judged(self, replies: Sequence[str]) -> list[dict[str, float]]:
         found = []
         for context, reply in zip(self._contexts, replies, strict=True):
             row: dict[str, float] = {}
@@ -180,7 +217,7 @@ def _write_gate(run: Path, before: dict[str, Any], after: dict[str, Any], held_o
         "passed": verdict.passed,
         "kind": "replies",
         "model_sha256": sha256_of(served) if served.is_file() else None,
-        "adapter_sha256": sha256_of(adapter_of(run) / "adapter_model.safetensors"),
+        "adapter_sha256": sha256_of(adapter_of(run) / WEIGHTS),
         "champion": BEFORE,
         "reasons": list(verdict.reasons),
         "estimates": [{"measure": name, **after["differences"][name]} for name in held_out],

@@ -11,7 +11,7 @@ from multimood.learning.replies.contexts import Asking, Context, Message
 from multimood.learning.replies.judging import Reward
 from multimood.learning.replies.sampling import Sampler
 
-TOGETHER: Final = 4
+TOGETHER: Final = 8
 """Contexts that are answered at once."""
 SEEDS: Final = 1 << 31
 

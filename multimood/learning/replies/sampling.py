@@ -29,7 +29,7 @@ class Likelihood:
 class Sampler:
     """A model that writes replies as the responder has them written, and cuts them as it does."""
 
-    def __init__(self, model: Any, tokenizer: Any, asking: Asking, batch: int = 16) -> None:
+    def __init__(self, model: Any, tokenizer: Any, asking: Asking, batch: int = 32) -> None:
         self._model, self._tokenizer, self._asking, self._batch = model, tokenizer, asking, batch
 
     def write(
@@ -71,9 +71,26 @@ class Sampler:
             written = self._model.generate(
                 **prompt, max_new_tokens=self._asking.settings.max_tokens, num_return_sequences=each,
                 repetition_penalty=REPEAT_PENALTY, pad_token_id=self._tokenizer.pad_token_id,
-                eos_token_id=self._tokenizer.eos_token_id, **chance,
+                eos_token_id=self._tokenizer.eos_token_id,
+                stopping_criteria=[self._stops(prompt["input_ids"].shape[1])], **chance,
             )[:, prompt["input_ids"].shape[1] :]  # fmt: skip
         return [self.sent(row.tolist()) for row in written]
+
+    def _stops(self, begin: int) -> Any:
+        """Stops a reply where the responder would; the ids from `begin` on are the reply's."""
+        import torch  # noqa: PLC0415
+        from transformers import StoppingCriteria  # noqa: PLC0415
+
+        asking, tokenizer = self._asking, self._tokenizer
+
+        class Full(StoppingCriteria):
+            """Says so of every reply of the batch."""
+
+            def __call__(self, input_ids: Any, *_args: Any, **_: Any) -> Any:
+                texts = tokenizer.batch_decode(input_ids[:, begin:], skip_special_tokens=True)
+                return torch.tensor([asking.is_full(text) for text in texts], device=input_ids.device)
+
+        return Full()
 
     def sent(self, ids: Sequence[int]) -> str:
         """The reply that would be sent of these tokens."""

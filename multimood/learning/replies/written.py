@@ -42,10 +42,3 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file, hexadecimal; read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def is_main() -> bool:
-    """Whether this process is the only one, or the first of several that accelerate has started."""
-    from accelerate import PartialState  # noqa: PLC0415 - of the training environment
-
-    return bool(PartialState().is_main_process)
