@@ -177,7 +177,7 @@ def evaluate(  # noqa: PLR0917 - typer makes options of them
     triton: TritonOption = None,
     data: DataOption = DATA,
     dialogues: rl_replies.DialoguesOption = None,
-    beside: rl_replies.BesideOption = None,
+    others: rl_replies.BesideOption = None,
     contexts: rl_replies.ContextsOption = 200,
     judges: rl_replies.JudgeOption = None,
 ) -> None:
@@ -195,7 +195,7 @@ def evaluate(  # noqa: PLR0917 - typer makes options of them
             raise typer.BadParameter(f"{run} is a reply model: give --dialogues, whose validation part it will answer")
         with explained(REMEDY):
             passed = rl_replies.evaluate(
-                [*(beside or ()), run],
+                [*(others or ()), run],
                 dialogues,
                 contexts=contexts,
                 seed=seed,

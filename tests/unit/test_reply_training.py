@@ -13,12 +13,16 @@ pytest.importorskip("trl", reason="needs the training environment: `make train-e
 pytest.importorskip("gguf", reason="needs the training environment: `make train-env`")
 
 import torch
+from reward_events import PSEUDONYMS, context, decision, reply, trust
 from tiny_llama import tiny_gguf
 
+from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import ConfigurationError, NotFoundError
-from multimood.generation import Situation
+from multimood.experience import Row, row_of
+from multimood.experience.exports.wishes import Wishes
+from multimood.generation import Ask, Situation
 from multimood.generation.dialogue import Said
-from multimood.learning.replies import policy_gradient, preference, sft
+from multimood.learning.replies import policy_gradient, preference, run, sft
 from multimood.learning.replies.base import open_base
 from multimood.learning.replies.contexts import Asking, Context
 from multimood.learning.replies.gguf import GGUF, paired_apart, paired_together
@@ -30,6 +34,7 @@ from multimood.learning.replies.student import ADAPTER, merged, opened, save, ta
 from multimood.learning.replies.training import Lesson
 from multimood.training.runs import Run
 from multimood.trust.scores import TrustScores
+from services.responder.plan import dialogue_of, situation_of
 
 pytestmark = pytest.mark.unit
 
@@ -58,8 +63,8 @@ def student(base: Path, how: Recipe, start: Path | None = None) -> tuple[Any, An
 
 
 def examples() -> Iterator[sft.Example]:
-    for context in CONTEXTS:
-        yield sft.example(ASKING.chat(context), context.reference)
+    for one in CONTEXTS:
+        yield sft.example(ASKING.chat(one), one.reference)
 
 
 def weights_of(model: Any) -> dict[str, Any]:
@@ -235,6 +240,46 @@ def test_kept_pairs_are_written_once(tmp_path: Path) -> None:
         yield
 
     assert KeptPairs(tmp_path / "pairs.jsonl").of(never(), 3) == pairs[:3]
+
+
+def logged(name: str, said: str, worth: float) -> Row:
+    """A row of the log whose reply three tokens are told of, found about as likely as a tiny model finds any."""
+    where = context(name, conversation=name)
+    decided = decision(where)
+    messages = ASKING.prompt.render(situation_of(decided), dialogue_of(decided), ASKING.settings.dialogue_chars)
+    made = reply(
+        where, text=said, prompt_sha256=Ask(messages, 96, 0.4, 0, 30.0).sha256(), token_ids=(11, 12, 13),
+        token_log_probs=(-4.3, -4.3, -4.3), attempts=[pb.Attempt(index=0, sent=True, completion_tokens=3)],
+    )  # fmt: skip
+    return row_of(decided, made, trust(where, reward=worth), None, pseudonyms=PSEUDONYMS)
+
+
+@pytest.mark.parametrize("learner", ["sft", "dpo", "grpo"])
+def test_a_log_teaches(base: Path, tmp_path: Path, learner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [logged(f"u{n}", ("That sounds hard.", "Hm, well.")[n % 2], (0.9, 0.3)[n % 2]) for n in range(6)]
+    monkeypatch.setattr(run._Material, "_reward", lambda _self: Vowels())
+    log = run.Log(lambda: iter(rows), "abc", Wishes(min_gap=0.1))
+    task = run.Task(recipe(learner), tmp_path / "run", tmp_path, log, base=str(base))
+    metrics = run.train(task)
+    told = metrics["correction"]
+    assert metrics["steps"] == 2
+    assert (told["weighted"] > 0) is (learner != "grpo"), "what is written anew needs no correction"
+    assert told["unknown"] == told["other_prompt"] == 0
+    assert json.loads((tmp_path / "run/data.json").read_text()) == {"fingerprint": "abc", "from": "experience log"}
+    assert set(metrics["files"]) == {"model.gguf", "adapter/adapter_model.safetensors"}
+    assert run.base_of(tmp_path / "run") == str(base)
+    further = run.Task(recipe(learner), tmp_path / "further", tmp_path, log, start=tmp_path / "run")
+    assert run.train(further)["files"] != metrics["files"]
+
+
+def test_a_log_that_teaches_nothing(base: Path, tmp_path: Path) -> None:
+    for learner, why in (("sft", "reward too low"), ("dpo", "no pair of replies"), ("grpo", "nothing to answer")):
+        rows = [] if learner == "grpo" else [logged("u1", "Hm.", 0.1)]
+        log = run.Log(lambda rows=rows: iter(rows), "abc")  # type: ignore[misc]
+        with pytest.raises(ConfigurationError, match=why):
+            run.train(run.Task(recipe(learner), tmp_path / learner, tmp_path, log, base=str(base)))
+    with pytest.raises(ConfigurationError, match="one of them"):
+        run.train(run.Task(recipe("sft"), tmp_path / "none", tmp_path, base=str(base)))
 
 
 @pytest.mark.parametrize("learner", ["sft", "dpo", "grpo"])

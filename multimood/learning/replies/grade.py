@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -142,8 +143,7 @@ class _Table:
         replies = [several[0] for several in written]
         measured = self._measured(name, replies, sampler, Sampler(plain, self._tokenizer, self._asking))
         of_all: dict[str, Any] = {
-            f"distinct_{order}": self._resamples.figure(replies, lambda some, n=order: distinct(some, n))
-            for order in (1, 2)
+            f"distinct_{order}": self._resamples.figure(replies, partial(distinct, order=order)) for order in (1, 2)
         }
         of_all["same_to_others"] = self._resamples.figure(replies, sameness)
         overlap = reply_scores(replies, [context.reference for context in contexts])

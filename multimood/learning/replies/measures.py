@@ -74,6 +74,6 @@ def by_slice(values: Floats, slices: Sequence[str], groups: Sequence[str]) -> Ma
     """Mean and interval of the numbers of every slice."""
     names = np.asarray(slices, dtype=str)
     return {
-        str(name): Resamples.of([groups[row] for row in np.flatnonzero(names == name)]).mean(values[names == name])
+        str(name): Resamples.of([groups[int(row)] for row in np.flatnonzero(names == name)]).mean(values[names == name])
         for name in dict.fromkeys(slices)
     }

@@ -83,7 +83,7 @@ class Sampler:
 
         asking, tokenizer = self._asking, self._tokenizer
 
-        class Full(StoppingCriteria):
+        class Full(StoppingCriteria):  # type: ignore[misc]
             """Says so of every reply of the batch."""
 
             def __call__(self, input_ids: Any, *_args: Any, **_: Any) -> Any:

@@ -92,7 +92,7 @@ def _quieten(trainer: Any) -> None:
     """Keep the bar on the error stream, and off the output what it would write there: that is for programs."""
     from transformers.trainer_callback import PrinterCallback, ProgressCallback  # noqa: PLC0415
 
-    class Bar(ProgressCallback):
+    class Bar(ProgressCallback):  # type: ignore[misc]
         """A bar, no words."""
 
         def on_log(self, *_args: Any, **_: Any) -> None:
@@ -106,7 +106,7 @@ def _quieten(trainer: Any) -> None:
 def _noting(run: Run) -> Any:
     from transformers import TrainerCallback  # noqa: PLC0415
 
-    class Noting(TrainerCallback):
+    class Noting(TrainerCallback):  # type: ignore[misc]
         """Writes what is logged into the run's progress; one process does."""
 
         def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
