@@ -31,6 +31,7 @@ pytestmark = pytest.mark.integration
 TRAINING = checkout() / ".venv-train/bin/python"
 
 
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(checkout()), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 ASK = Ask([ChatMessage("user", WORDS[0])], 12, 0.0, 1, 30.0)
 MADE = """
 import sys
@@ -52,9 +53,8 @@ print(tokenizer.decode(written[0, asked["input_ids"].shape[1] :], skip_special_t
 
 def training(code: str, *arguments: str | Path, code_of_end: int = 0) -> str:
     """Run in the training environment; gives what was printed."""
-    env = os.environ | {"PYTHONPATH": str(checkout()), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [TRAINING, "-c", code, *map(str, arguments)], env=env, cwd=checkout(), capture_output=True, text=True,
+        [TRAINING, "-c", code, *map(str, arguments)], env=ENVIRONMENT, cwd=checkout(), capture_output=True, text=True,
         timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == code_of_end, done.stderr[-2_000:]
@@ -117,3 +117,25 @@ async def test_from_a_corpus_to_replies_by_version_and_hash(tmp_path: Path) -> N
     (run / "model.gguf").write_bytes(base.read_bytes())
     with pytest.raises(ConfigurationError, match="is not what was evaluated"):
         place(run, repository)
+
+
+@pytest.mark.parametrize("learner", ["sft", "dpo"])
+def test_two_processes_teach_one_model(tmp_path: Path, learner: str) -> None:
+    if not TRAINING.exists():
+        pytest.skip("needs the training environment: `make train-env`")
+    base, run, data, script = tmp_path / "tiny.gguf", tmp_path / "run", corpus(tmp_path / "data"), tmp_path / "main.py"
+    training(MADE, base)
+    script.write_text("from multimood.cli import app\n\napp()\n", encoding="utf-8")
+    small = ("steps=2", "batch=2", "rank=2", "tokens=900", "dtype=float32", "candidates=2", "min_gap=0.0001")
+    done = subprocess.run(
+        [
+            TRAINING, "-m", "torch.distributed.run", "--nproc_per_node", "2", script, "rl", "train",
+            "--learner", learner, "--dialogues", data, "--base", base, "--out", run, *(one for value in small for one in ("--set", value)),
+        ],
+        env=ENVIRONMENT | {"ACCELERATE_USE_CPU": "true"}, cwd=checkout(), capture_output=True, text=True, timeout=300,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2_000:]
+    assert json.loads(done.stdout)["steps"] == 2, "one of them tells"
+    assert not (run / "checkpoint").exists()
+    assert (run / "model.gguf").is_file()

@@ -19,7 +19,7 @@ from multimood.learning.replies.pairs import KeptPairs, Pair
 from multimood.learning.replies.recipe import Recipe
 from multimood.learning.replies.sampling import Likelihood, Sampler
 from multimood.learning.replies.student import ADAPTER, merged, opened, save, taught
-from multimood.learning.replies.together import first_process_first, is_last_to_leave
+from multimood.learning.replies.together import first_process_first, is_last_to_leave, processes
 from multimood.learning.replies.training import Lesson
 from multimood.learning.replies.written import finish
 from multimood.training.runs import Run, digest
@@ -110,7 +110,8 @@ class _Material:
             case "dpo":
                 return preference.fit(self._lesson, self._pairs())
             case "grpo":
-                contexts = self._places(recipe.steps * recipe.gather * recipe.batch // recipe.candidates)
+                groups = recipe.steps * recipe.gather * recipe.batch * processes() // recipe.candidates
+                contexts = self._places(groups)
                 return policy_gradient.fit(self._lesson, contexts, self._asking, self._reward())
 
     @property
@@ -142,7 +143,7 @@ class _Material:
 
     def _pairs(self) -> list[Pair]:
         recipe, log, how = self._recipe, self._task.log, self._how
-        most = recipe.steps * recipe.batch * recipe.gather
+        most = recipe.steps * recipe.batch * recipe.gather * processes()
         if log is not None and how is not None:
             found = logged.pairs(log.rows, how)
         else:
@@ -188,7 +189,7 @@ def _why(how: logged.FromLog | None) -> str:
 
 def _needed(recipe: Recipe) -> int:
     """So many contexts are enough. Not every one gives a pair for DPO; the similarity needs some for what is rare."""
-    shown = recipe.steps * recipe.batch * recipe.gather
+    shown = recipe.steps * recipe.batch * recipe.gather * processes()
     return max(WORDS_FROM, shown if recipe.learner != "dpo" else 4 * shown)
 
 

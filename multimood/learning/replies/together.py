@@ -19,6 +19,11 @@ def is_last_to_leave() -> bool:
     return bool(state.is_main_process)
 
 
+def processes() -> int:
+    """How many there are."""
+    return int(_state().num_processes)
+
+
 def _state() -> Any:
     import torch  # noqa: PLC0415 - of the training environment
     from accelerate import PartialState  # noqa: PLC0415
