@@ -130,7 +130,8 @@ def test_two_processes_teach_one_model(tmp_path: Path, learner: str) -> None:
     done = subprocess.run(
         [
             TRAINING, "-m", "torch.distributed.run", "--nproc_per_node", "2", script, "rl", "train",
-            "--learner", learner, "--dialogues", data, "--base", base, "--out", run, *(one for value in small for one in ("--set", value)),
+            "--learner", learner, "--dialogues", data, "--base", base, "--out", run,
+            *(one for value in small for one in ("--set", value)),
         ],
         env=ENVIRONMENT | {"ACCELERATE_USE_CPU": "true"}, cwd=checkout(), capture_output=True, text=True, timeout=300,
         check=False,

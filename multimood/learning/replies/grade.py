@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -142,10 +141,9 @@ class _Table:
         )  # fmt: skip
         replies = [several[0] for several in written]
         measured = self._measured(name, replies, sampler, Sampler(plain, self._tokenizer, self._asking))
-        of_all: dict[str, Any] = {
-            f"distinct_{order}": self._resamples.figure(replies, partial(distinct, order=order)) for order in (1, 2)
-        }
-        of_all["same_to_others"] = self._resamples.figure(replies, sameness)
+        # Of the set as a whole: drawn again with replacement it repeats itself, so bootstrap says nothing of these.
+        of_all = {f"distinct_{order}": {"mean": distinct(replies, order)} for order in (1, 2)}
+        of_all["same_to_others"] = {"mean": sameness(replies)}
         overlap = reply_scores(replies, [context.reference for context in contexts])
         of_all |= {what: {"mean": overlap[what]} for what in ("bleu_1", "bleu_2", "bleu_4", "rouge_l")}
         return {"measured": {what: values.tolist() for what, values in measured.items()}, "of_all": of_all}

@@ -1,7 +1,7 @@
 """What is measured of replies, one number a reply, and what bootstrap over whole dialogues says of it. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,11 +42,6 @@ class Resamples:
             return {"mean": None, "interval": None, "n": 0}
         drawn = [float(np.nanmean(values[rows])) for rows in self.places if known[rows].any()]
         return {"mean": float(np.nanmean(values)), "interval": interval(drawn), "n": int(known.sum())}
-
-    def figure(self, items: Sequence[Any], of: Callable[[Sequence[Any]], float], most: int = 200) -> dict[str, Any]:
-        """A figure of a whole set of items, and its interval over the first `most` resamples."""
-        drawn = [of([items[row] for row in rows]) for rows in self.places[:most]]
-        return {"mean": of(items), "interval": interval(drawn), "n": len(items)}
 
 
 def interval(values: Sequence[float]) -> list[float] | None:
