@@ -26,7 +26,7 @@ from multimood.local.server import wait_ready
 from multimood.local.triton import TritonServer
 from multimood.settings import TritonSettings
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 TRAINING = checkout() / ".venv-train/bin/python"
 
@@ -100,6 +100,8 @@ async def test_from_a_corpus_to_replies_by_version_and_hash(tmp_path: Path) -> N
 
     repository = tmp_path / "repository"
     shutil.copytree(checkout() / "triton_models/responder", repository / "responder")
+    config = repository / "responder/config.pbtxt"
+    config.write_text(config.read_text().replace('string_value: "1.1"', 'string_value: "1.0"'))  # no penalty
     with pytest.raises(ConfigurationError, match="has not been evaluated"):
         place(run, repository)
     shown = command("rl", "evaluate", run, "--dialogues", data, "--contexts", "4", code_of_end=3)
