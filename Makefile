@@ -42,9 +42,9 @@ train-env: setup ## make .venv-train for `.venv-train/bin/multimood train ...` (
 
 test-training: train-env ## the tests that need torch: training, models of a hub
 	@.venv-train/bin/python -m pytest -v tests/unit/test_fusion_training.py tests/unit/test_voice_training.py tests/unit/test_face_training.py \
-	  tests/unit/test_hub_encoder.py tests/integration/test_text_training.py tests/unit/test_learning_graph.py \
-	  tests/unit/test_learning_command.py tests/unit/test_learning_cql.py
-	@$(PY) -m pytest -v tests/integration/test_hub.py
+	  tests/unit/test_hub_encoder.py tests/unit/test_reply_training.py tests/integration/test_text_training.py \
+	  tests/unit/test_learning_graph.py tests/unit/test_learning_command.py tests/unit/test_learning_cql.py
+	@$(PY) -m pytest -v tests/integration/test_hub.py tests/integration/test_reply_model.py
 
 research-env: setup ## make .venv-research with what reads exports of the log: TRL, Minari, obp (several GB: torch)
 	@tools/torch-env.sh research

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from multimood.cli import rollout
+from multimood.cli import rl_replies, rollout
+from multimood.cli.bars import counting
 from multimood.cli.explained import explained
 from multimood.cli.logplace import DATA, DataOption, FromOption, LogArgument, ToOption, days_of, open_log
 from multimood.cli.lookahead import LOOKAHEAD, TritonOption, looked_ahead
@@ -20,6 +20,8 @@ from multimood.cli.written import place
 from multimood.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from multimood.cli.logplace import OpenLog
     from multimood.learning.gate import Rules, Verdict
     from multimood.learning.logged import Logged, RowsOf, Wanted
@@ -34,11 +36,12 @@ LOGGED: Final = "logged"
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `multimood rl train --out` wrote.")]
 LearnerOption = Annotated[
-    Literal["direct", "bandit", "cql"],
+    Literal["direct", "bandit", "cql", "sft", "dpo", "grpo", "ppo"],
     typer.Option(
         "--learner",
         help="direct: a clone of the logged policy, the baseline. bandit: climbs the off-policy estimate of a turn's "
-        "reward. cql: values of whole conversations (needs torch).",
+        "reward. cql: values of whole conversations (needs torch). The others teach the reply model (torch, too). sft: "
+        "replies that people or a good model gave. dpo: pairs of replies. grpo: the reward of what it writes itself.",
     ),
 ]
 OutOption = Annotated[Path, typer.Option("--out", help="The run's folder. One that was broken off there goes on.")]
@@ -119,13 +122,29 @@ def train(
     last: ToOption = None,
     triton: TritonOption = None,
     data: DataOption = DATA,
+    dialogues: rl_replies.DialoguesOption = None,
+    base: rl_replies.BaseOption = None,
+    start: rl_replies.StartOption = None,
+    given: rl_replies.SetOption = None,
 ) -> None:
     """Learn a strategy policy from the log's decisions; nobody meets it before `evaluate` has let it pass.
 
     Writes the run's folder: policy.onnx (the graph that Triton serves), config.json, data.json, metrics.json,
     environment.json, card.md. A run that was broken off goes on where it was, and ends with the same bytes. Exit code:
     0, 1 when the log cannot be learned from, 2 for options that make no sense.
+
+    A reply model's run has adapter/ and model.gguf in place of the graph (docs/offline-rl-replies.md).
+    Example: rl train --learner sft --dialogues DATA --out runs/sft --set steps=200
     """
+    if learner in rl_replies.LEARNERS:
+        with explained(REMEDY):
+            reading = rl_replies.Reading(log, reward, days_of(first, last), triton, data)
+            told = rl_replies.train(
+                reading, learner, out, dialogues=dialogues, base=base, start=start, given=given or (), seed=seed
+            )
+        if told:  # of several processes of accelerate one tells
+            typer.echo(json.dumps({"run": str(out), **told}))
+        return
     with explained(REMEDY), _bars() as tell, ExitStack() as stack:
         from multimood.learning.learner import Settings  # noqa: PLC0415 - see REMEDY
         from multimood.learning.logged import Wanted  # noqa: PLC0415
@@ -159,6 +178,10 @@ def evaluate(  # noqa: PLR0917 - typer makes options of them
     last: ToOption = None,
     triton: TritonOption = None,
     data: DataOption = DATA,
+    dialogues: rl_replies.DialoguesOption = None,
+    others: rl_replies.BesideOption = None,
+    contexts: rl_replies.ContextsOption = 200,
+    judges: rl_replies.JudgeOption = None,
 ) -> None:
     """The gate: tell whether a learned policy would have done better, on conversations that training did not see.
 
@@ -166,7 +189,24 @@ def evaluate(  # noqa: PLR0917 - typer makes options of them
     champion's estimate, when a slice by risk level, modalities, locale or stage gets worse, or the rate of what the
     guard and the crisis rule stopped. Writes gate.json into the run's folder, which `multimood rl promote` asks for.
     Exit code: 0 passed, 3 refused, 1 when log or run cannot be read, 2 for options that make no sense.
+
+    A reply model is graded on the validation part of --dialogues, by judges that did not train, beside its base.
     """
+    if rl_replies.is_replies(run):
+        if dialogues is None:
+            raise typer.BadParameter(f"{run} is a reply model: give --dialogues, whose validation part it will answer")
+        with explained(REMEDY):
+            passed = rl_replies.evaluate(
+                [*(others or ()), run],
+                dialogues,
+                contexts=contexts,
+                seed=seed,
+                judges=judges or (),
+                json_file=json_file,
+            )
+        if not passed:
+            raise typer.Exit(REFUSED)
+        return
     with explained(REMEDY), _bars() as tell, ExitStack() as stack:
         from multimood.learning.gate import Rules, judge  # noqa: PLC0415 - see REMEDY
         from multimood.learning.logged import load  # noqa: PLC0415
@@ -291,9 +331,8 @@ _Tell = Callable[[str, int, int | None], None]
 @contextmanager
 def _bars() -> Iterator[_Tell]:
     """A bar for everything that goes on, on the error stream."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with counting() as progress:
 
         def tell(what: str, done: int, of: int | None) -> None:
             if what not in tasks:

@@ -29,7 +29,7 @@ app = typer.Typer(no_args_is_help=True)
 
 REMEDY: Final = "a panel needs the packages of evaluation: pip install 'multimood[eval]' (in a checkout: make setup)"
 KEY_VARIABLE: Final = "MULTIMOOD_JUDGE_KEY"
-_LLM: Final = re.compile(r"llm:(https?://(?:\[[0-9A-Fa-f:.]+\]|[^/:\[\]]+)(?::\d+)?(?:/[^:]*)?):(.+)")
+LLM: Final = re.compile(r"llm:(https?://(?:\[[0-9A-Fa-f:.]+\]|[^/:\[\]]+)(?::\d+)?(?:/[^:]*)?):(.+)")
 
 
 @app.callback()
@@ -105,7 +105,7 @@ class Terms:
 
 def _check(names: Sequence[str]) -> None:
     for name in names:
-        if name not in {"rules", "local"} and not _LLM.fullmatch(name):
+        if name not in {"rules", "local"} and not LLM.fullmatch(name):
             raise ConfigurationError(f"--judge {name}: wanted rules, local, or llm:URL:MODEL with http:// or https://")
 
 
@@ -158,7 +158,7 @@ async def _rater(name: str, embed: "Embed | None", terms: Terms, stack: AsyncExi
     from multimood.trust.llm import LLMJudge, Rubric  # noqa: PLC0415
     from multimood.trust.pairwise import PairJudge  # noqa: PLC0415
 
-    match = _LLM.fullmatch(name)
+    match = LLM.fullmatch(name)
     assert match is not None
     address, model = match.groups()
     client = await stack.enter_async_context(endpoint(address, os.environ.get(KEY_VARIABLE, "")))

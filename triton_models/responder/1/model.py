@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from chat import RefusedError, read_chat
-from engine import open_engine
+from engine import open_engine, weights_sha256
 
 STALLED_S = 120
 """Chats at work that give nothing for so long: the engine hangs, not the machine."""
@@ -39,6 +39,7 @@ class TritonPythonModel:
             int(parameters["threads"]),
             on_gpu=args["model_instance_kind"] == "GPU",
         )
+        self.weights = weights_sha256()
         self.places = slots + int(parameters["waiting"])
         self.taken = 0
         self.lock = threading.Lock()
@@ -63,7 +64,7 @@ class TritonPythonModel:
                     self.pool.submit(self.answer, request, chat, sender)
                     continue
                 self.check()
-                last = response("", "length", 0, 0)
+                last = response("", "length", 0, 0, self.weights)
             except (RefusedError, OverloadError) as error:
                 last = explained(error)
             sender.send(last, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
@@ -127,7 +128,7 @@ class Reply:
         """Make a response with the tokens since the last one."""
         tokens, self.tokens = self.tokens, []
         told = tokens if self.tells else None
-        return response(text, finish, self.prompt_tokens, self.completion_tokens, told)
+        return response(text, finish, self.prompt_tokens, self.completion_tokens, self.model.weights, told)
 
     def is_over(self) -> bool:
         """Tell whether nobody waits for the rest."""
@@ -176,11 +177,12 @@ def wants_tokens(request: Any) -> bool:
     return given is not None and bool(given.as_numpy().any())
 
 
-def response(
+def response(  # noqa: PLR0917 - one a tensor
     text: str,
     finish: str,
     prompt_tokens: int,
     completion_tokens: int,
+    weights: str,
     tokens: Sequence[tuple[int, float]] | None = None,
 ) -> Any:
     """Make one response of the stream."""
@@ -189,6 +191,8 @@ def response(
         pb_utils.Tensor("finish", np.array([finish.encode()], dtype=np.object_)),
         pb_utils.Tensor("prompt_tokens", np.array([prompt_tokens], dtype=np.int32)),
         pb_utils.Tensor("completion_tokens", np.array([completion_tokens], dtype=np.int32)),
+        # With every piece: whoever has enough of a reply does not wait for its end.
+        pb_utils.Tensor("weights", np.array([weights.encode()], dtype=np.object_)),
     ]
     if tokens is not None:
         # Only where they were asked for: nobody else pays for them.
