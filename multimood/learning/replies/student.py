@@ -43,9 +43,10 @@ def opened(model: Any, run: Path) -> Any:
     """The model with a run's adapter in its weights, as it is served. Raises NotFoundError, ConfigurationError."""
     from peft import PeftModel  # noqa: PLC0415
 
+    folder = adapter_of(run)
     dtype = model.dtype
     try:
-        return PeftModel.from_pretrained(model.float(), str(adapter_of(run))).merge_and_unload().to(dtype).eval()
+        return PeftModel.from_pretrained(model.float(), str(folder)).merge_and_unload().to(dtype).eval()
     except (ValueError, RuntimeError, KeyError) as error:
         raise ConfigurationError(f"{run} holds no adapter of this base ({type(error).__name__})") from error
 
