@@ -20,6 +20,10 @@ GATE: Final = "gate.json"
 LARGEST: Final = 64 << 20
 FLOAT: Final = 1
 """ONNX's number for float32."""
+REPLY_MODEL: Final = "model.gguf"
+ADAPTER: Final = "adapter"
+NO_RUN: Final = "this is no run of a policy: `multimood rl train` makes one"
+OF_REPLIES: Final = "a reply model is not promoted by a canary: docs/offline-rl-replies.md says how it is placed"
 AGAIN: Final = "run `multimood rl evaluate` on this run"
 
 
@@ -47,7 +51,8 @@ def candidate_of(run: Path) -> Candidate:
     Raises:
         PromotionRefusedError: one is missing, the gate did not pass, passed another graph, or the graph is no policy.
     """
-    graph = _read(run / GRAPH, "this is no run of a policy: `multimood rl train` makes one")
+    is_of_replies = (run / REPLY_MODEL).exists() or (run / ADAPTER).exists()
+    graph = _read(run / GRAPH, OF_REPLIES if is_of_replies else NO_RUN)
     gate = _gate_of(run)
     reasons = [str(reason) for reason in _list(gate.get("reasons"))]
     if gate.get("passed") is not True:

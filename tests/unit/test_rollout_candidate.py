@@ -101,6 +101,10 @@ def test_a_run_without_a_gate_or_without_a_policy(tmp_path: Path) -> None:
         candidate_of(folder)
     with pytest.raises(PromotionRefusedError, match="no run of a policy"):
         candidate_of(tmp_path / "nowhere")
+    (tmp_path / "of replies").mkdir()
+    (tmp_path / "of replies" / "model.gguf").touch()
+    with pytest.raises(PromotionRefusedError, match=r"offline-rl-replies\.md"):
+        candidate_of(tmp_path / "of replies")
 
 
 @pytest.mark.parametrize(
