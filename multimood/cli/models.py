@@ -15,6 +15,7 @@ from multimood.cli.explained import explained
 from multimood.cli.written import place
 from multimood.errors import NotFoundError
 from multimood.hub.config import LAST, HubModel, Modality, settings_of, vector_width
+from multimood.learning.replies import placing
 from multimood.local.places import checkout
 from multimood.models import Found, Model, State, look, manifest, recorded
 from multimood.models.shipped import FILE, dump
@@ -118,6 +119,25 @@ def use(
     width, shipped = vector_width(modality, widths), getattr(WidthSettings(), modality)
     anew = "its vectors are of another model" if width == shipped else f"it takes {shipped} numbers, these are {width}"
     typer.echo(f"the fusion model must be trained anew for {modality}: {anew} (docs/bring-your-own.md)")
+
+
+@app.command("place")
+def place_replies(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A reply model's run that `multimood rl evaluate` let pass.")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="The Triton repository; by default the checkout's.")] = None,
+) -> None:
+    """Put a reply model of `multimood rl train` beside the shipped one: the responder's next version.
+
+    Triton serves the highest version from its next start on, or when it is told to load the model. Every reply and
+    every row of the log then name the version with the hash of its weights; its folder taken away, the one before
+    serves.
+    """
+    with explained():
+        repository = out or checkout() / "triton_models"
+        number = placing.place(run, repository)
+    typer.echo(f"{repository / placing.MODEL / str(number)}: served when Triton loads {placing.MODEL} the next time")
 
 
 def record_model(name: str) -> None:

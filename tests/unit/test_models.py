@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,15 @@ def test_a_card_is_shown_with_source_and_licence(home: Path) -> None:
     assert run("show", "ours").startswith("ours: says something\nmade from: nothing\nlicence: none\n\n# Ours")
     (home / "card.md").unlink()
     assert "card.md is not there" in run("show", "ours", code=1)
+
+
+def test_a_reply_model_is_placed_once_its_gate_let_it_pass(tmp_path: Path) -> None:
+    repository, taught = tmp_path / "repository", tmp_path / "run"
+    shutil.copytree(checkout() / "triton_models/responder", repository / "responder")
+    taught.mkdir()
+    (taught / "model.gguf").write_bytes(b"weights")
+    assert "multimood rl evaluate" in run("place", str(taught), "--out", str(repository), code=1)
+    gate = {"passed": True, "model_sha256": digest(b"weights"), "reasons": []}
+    (taught / "gate.json").write_text(json.dumps(gate))
+    assert str(repository / "responder/2") in run("place", str(taught), "--out", str(repository))
+    assert (repository / "responder/2/model.gguf").read_bytes() == b"weights"
