@@ -1,15 +1,16 @@
 """What the policy model is asked, and what its answer says: a distribution over the strategies. Pure."""
 
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from multimood.inference.contract import ANY, Contract
-from multimood.inference.tensors import Tensor
 from multimood.perception.fusion import Outputs, Taxonomy, UnusableAnswerError
 from multimood.perception.state import STATE, STRATEGIES, names_of
+
+if TYPE_CHECKING:
+    from multimood.inference.contract import Contract
 
 MODEL: Final[Mapping[Taxonomy, str]] = {"mesc": "policy", "esconv": ""}
 """The policy model that this version ships, by taxonomy; without one the fusion model's own distribution is used."""
@@ -55,8 +56,11 @@ def policy_answer(outputs: Outputs, eligible: Collection[str], taxonomy: Taxonom
     return {label: float(value) / total for label, value in zip(labels, values, strict=True)}
 
 
-def policy_contract(model: str, taxonomy: Taxonomy) -> Contract:
+def policy_contract(model: str, taxonomy: Taxonomy) -> "Contract":
     """All tensors are float32, one row an utterance."""
+    from multimood.inference.contract import ANY, Contract  # noqa: PLC0415 - Triton's client: not where commands run
+    from multimood.inference.tensors import Tensor  # noqa: PLC0415
+
     width, many = len(names_of(f"{STATE}:{taxonomy}")), len(STRATEGIES[taxonomy])
     sizes = {"state": width, "eligible": many}
     return Contract(
