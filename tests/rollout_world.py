@@ -47,6 +47,7 @@ def run_folder(folder: Path, graph: bytes, gate: Mapping[str, Any] | None = None
     told = {
         "passed": True, "policy_sha256": hashlib.sha256(graph).hexdigest(), "champion": "logged", "reasons": [],
         "estimates": [], "at": "2026-01-01T00:00:00Z",
+        "data": {"parts": {"held": {"policy_versions": {"mesc;policy:1@aaaaaaaaaaaa": 300}}}},
     }  # fmt: skip
     if gate is None or gate:
         (folder / "gate.json").write_text(json.dumps({**told, **(gate or {})}))
@@ -96,6 +97,11 @@ class Commands:
                 return version
             assert time.monotonic() < deadline, state
             await asyncio.sleep(0.2)
+
+    async def judged(self, folder: Path, graph: bytes) -> Path:
+        """A run that was judged beside the champion of now."""
+        champion = (await self.status())["champion"]
+        return run_folder(folder, graph, {"champion": "the last", "champion_sha256": champion["sha256"]})
 
     async def steps(self) -> list[dict[str, Any]]:
         """All steps so far."""

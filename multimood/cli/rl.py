@@ -224,7 +224,7 @@ def evaluate(  # noqa: PLR0917 - typer makes options of them
         logged = load(rows_of, wanted, "held")
         rules = Rules(horizon, gamma, most_loss, seed=seed)
         verdict = judge(logged.log, challenger, beside, rules, lambda done, of: tell("estimates", done, of))
-    found = _gate(run, verdict, rules, wanted, logged, known)
+    found = _gate(run, champion, verdict, rules, wanted, logged, known)
     text = json.dumps(found, indent=1, allow_nan=False) + "\n"
     with explained():
         for file in (_folder(run) / "gate.json", *((json_file,) if json_file is not None else ())):
@@ -281,10 +281,16 @@ def _folder(run: Path) -> Path:
 
 
 def _gate(  # noqa: PLR0917 - they are all that it tells
-    run: Path, verdict: "Verdict", rules: "Rules", wanted: "Wanted", logged: "Logged", known: dict[str, Any]
+    run: Path,
+    champion: str,
+    verdict: "Verdict",
+    rules: "Rules",
+    wanted: "Wanted",
+    logged: "Logged",
+    known: dict[str, Any],
 ) -> dict[str, Any]:
     """What `gate.json` holds."""
-    from multimood.learning.policies import GRAPH  # noqa: PLC0415 - see REMEDY
+    from multimood.learning.policies import graph_at  # noqa: PLC0415 - see REMEDY
     from multimood.learning.run import sha256_of  # noqa: PLC0415
     from multimood.ope.report import as_json  # noqa: PLC0415
 
@@ -292,8 +298,9 @@ def _gate(  # noqa: PLR0917 - they are all that it tells
     before = known.get("parts", {}).get("held", {}).get("fingerprint")
     return {
         "passed": verdict.passed,
-        "policy_sha256": sha256_of(run / GRAPH if run.is_dir() else run),
+        "policy_sha256": sha256_of(graph_at(run)),
         "champion": verdict.champion,
+        "champion_sha256": None if champion == LOGGED else sha256_of(graph_at(Path(champion))),
         "reasons": list(verdict.reasons),
         "unjudged": list(verdict.unjudged),
         "estimates": as_json(verdict.parts, "champion"),

@@ -102,10 +102,11 @@ def promote(  # noqa: PLR0917 - each is an option
 ) -> None:
     """Put a policy into service: write, load, check, canary, watch, and complete or roll back.
 
-    RUN must hold `policy.onnx` and a `gate.json` that let exactly this graph pass; there is no way round the gate, and
-    beyond it a human (--operator) or a file of rules (--policy-file) has to let it pass. The graph is tried on every
-    Triton server, becomes the next version of the model, and gets a share of the conversations; trust, failures of the
-    crisis gate, escalations, refused replies, missing answers and latency are compared with the champion's. What is
+    RUN must hold `policy.onnx` and a `gate.json` that let exactly this graph pass, compared with the champion that
+    serves now; there is no way round the gate, and beyond it a human (--operator) or a file of rules (--policy-file)
+    has to let it pass. The graph is tried on every Triton server, becomes the next version of the model, and gets a
+    share of the conversations; trust, failures of the crisis gate, escalations, refused replies, missing answers and
+    latency are compared with the champion's. What is
     worse is rolled back at once. Ctrl-C, or a kill, leaves a canary that ends by its lease.
 
     Exit code 0: it is the champion. 3: it was rolled back, or somebody else took a step. 1: it was refused, or a server
@@ -153,6 +154,7 @@ async def _promoted(  # noqa: PLR0917 - the options
         )
     if candidate.sha256 == standing.champion.sha256:
         raise PromotionRefusedError(f"this policy is the champion already: {name} {standing.champion}")
+    candidate.compared.check(name, standing.champion)
     async with placed(where, name) as place, audited(where) as audit:
         with console.status("trying the graph, and loading it"):
             version = await place.bring(candidate, used_in(steps))

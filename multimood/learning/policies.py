@@ -54,6 +54,11 @@ class OnState:
         return np.where(eligible.any(axis=1, keepdims=True), chosen, turns.behaviour)
 
 
+def graph_at(place: Path) -> Path:
+    """The graph's file: of a run's folder, or it itself."""
+    return place / GRAPH if place.is_dir() else place
+
+
 def open_policy(place: Path) -> OnState:
     """A policy from its graph, or from the run folder that holds one. It is run by onnx's own reference, in numpy.
 
@@ -65,7 +70,7 @@ def open_policy(place: Path) -> OnState:
     import onnx  # noqa: PLC0415 - an environment may lack it
     from onnx.reference import ReferenceEvaluator  # noqa: PLC0415
 
-    path = place / GRAPH if place.is_dir() else place
+    path = graph_at(place)
     if not path.is_file():
         raise NotFoundError(f"{path} does not exist: `multimood rl train` writes it when it has finished")
     try:

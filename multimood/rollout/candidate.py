@@ -13,6 +13,7 @@ from multimood.contracts.v1 import graph_pb2
 from multimood.perception.fusion import Taxonomy
 from multimood.perception.state import STATE, STRATEGIES, names_of
 from multimood.perception.strategy import INPUTS, OUTPUT
+from multimood.rollout.comparison import Comparison
 from multimood.rollout.errors import PromotionRefusedError
 
 GRAPH: Final = "policy.onnx"
@@ -35,8 +36,7 @@ class Candidate:
     taxonomy: Taxonomy
     properties: Mapping[str, str]
     """What the graph says of itself: `learner`, `policy`, `data`, ..."""
-    champion: str
-    """Whom the gate compared it with, in the gate's words."""
+    compared: Comparison
     judged_at: str
 
     @property
@@ -64,7 +64,7 @@ def candidate_of(run: Path) -> Candidate:
             f"{run / GATE} is of another graph ({judged[:12]}, {GRAPH} is {found[:12]}): {AGAIN} again"
         )
     taxonomy, properties = described(graph)
-    return Candidate(graph, taxonomy, properties, str(gate.get("champion", "")), str(gate.get("at", "")))
+    return Candidate(graph, taxonomy, properties, Comparison.of(gate), str(gate.get("at", "")))
 
 
 def described(graph: bytes) -> tuple[Taxonomy, Mapping[str, str]]:

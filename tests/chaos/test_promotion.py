@@ -87,7 +87,7 @@ async def promoted_under_load(stack: Stack, folder: Path) -> None:
     code, out, err = await ended(first, 400)
     assert code == 0, out + err
     # One that is taken back by hand, half-way; and then the champion.
-    run = run_folder(folder / "second", made["favours-2"])
+    run = await commands.judged(folder / "second", made["favours-2"])
     second = await commands.start("promote", run, *quick, "--least", 1000)
     await until(lambda: has_canary("3"), what="the second canary")
     await asyncio.sleep(8)

@@ -146,10 +146,13 @@ async def test_a_policy_of_the_other_taxonomy_is_another_model_and_must_fit(
 async def test_a_better_policy_becomes_the_champion_and_can_be_taken_back(
     commands: Commands, made: dict[str, bytes], tmp_path: Path, strategist: Process
 ) -> None:
-    broker, run = commands.kafka, run_folder(tmp_path / "run", made["favours-1"])
+    broker, run = commands.kafka, await commands.judged(tmp_path / "run", made["favours-1"])
     async with Platform(broker, {"1": 0.5}, otherwise=0.6) as platform:
         code, out, err = await commands.run("promote", run, *QUICK, "--stages", "0.3,0.6")
         assert code == 0, out + err
+        stale = run_folder(tmp_path / "stale", made["favours-2"])
+        code, out, err = await commands.run("promote", stale, *QUICK)
+        assert (code, "serves: judge it anew" in " ".join(err.split())) == (1, True), out + err
         assert "completed" in out
         state = await commands.status()
         assert state["state"] == "completed"
@@ -188,7 +191,7 @@ async def test_a_better_policy_becomes_the_champion_and_can_be_taken_back(
 async def test_what_nobody_talks_to_is_not_shown_harmless(
     commands: Commands, made: dict[str, bytes], tmp_path: Path
 ) -> None:
-    run = run_folder(tmp_path / "run", made["favours-5"])
+    run = await commands.judged(tmp_path / "run", made["favours-5"])
     code, out, err = await commands.run("promote", run, *QUICK, "--share", "0.5", "--timeout", 3, "--json")
     assert code == 3, err
     found = json.loads(out)
@@ -204,7 +207,7 @@ async def test_what_nobody_talks_to_is_not_shown_harmless(
 async def test_a_worse_policy_is_rolled_back_by_itself(
     commands: Commands, made: dict[str, bytes], tmp_path: Path, strategist: Process
 ) -> None:
-    broker, run = commands.kafka, run_folder(tmp_path / "run", made["favours-2"])
+    broker, run = commands.kafka, await commands.judged(tmp_path / "run", made["favours-2"])
     async with Platform(broker, {"1": 0.6}, otherwise=0.2) as platform:
         code, out, err = await commands.run("promote", run, *QUICK, "--share", "0.4")
         assert code == 3, out + err
@@ -218,7 +221,7 @@ async def test_a_worse_policy_is_rolled_back_by_itself(
 async def test_a_canary_whose_promoter_dies_ends_by_its_lease_and_may_be_tried_again(
     commands: Commands, made: dict[str, bytes], tmp_path: Path, strategist: Process
 ) -> None:
-    broker, run = commands.kafka, run_folder(tmp_path / "run", made["favours-3"])
+    broker, run = commands.kafka, await commands.judged(tmp_path / "run", made["favours-3"])
     async with Platform(broker) as platform:
         process = await commands.start("promote", run, *QUICK, "--share", "0.5", "--least", 10_000)
         version = await commands.challenger(made["favours-3"])
@@ -254,7 +257,7 @@ async def test_a_canary_whose_promoter_dies_ends_by_its_lease_and_may_be_tried_a
 async def test_triton_and_strategist_die_in_the_middle_of_a_canary(
     commands: Commands, made: dict[str, bytes], tmp_path: Path, strategist: Process, server: TritonServer
 ) -> None:
-    broker, run = commands.kafka, run_folder(tmp_path / "run", made["favours-4"])
+    broker, run = commands.kafka, await commands.judged(tmp_path / "run", made["favours-4"])
     async with Platform(broker) as platform:
         process = await commands.start(
             "promote", run, *QUICK, "--share", "0.5", "--least", 300

@@ -71,7 +71,7 @@ def test_a_better_policy_passes_the_gate(trained: Path, log: Path, tmp_path: Pat
     assert gate == json.loads((tmp_path / "out.json").read_text())
     assert gate["passed"] is True
     assert gate["reasons"] == []
-    assert gate["champion"] == "logged"
+    assert (gate["champion"], gate["champion_sha256"]) == ("logged", None)
     assert gate["policy_sha256"] == hashlib.sha256((trained / "policy.onnx").read_bytes()).hexdigest()
     assert gate["held_as_in_training"] is True
     whole = {one["estimator"]: one for one in gate["estimates"] if one["slice"] == "all"}
@@ -110,7 +110,9 @@ def test_a_policy_taught_the_wrong_way_round_is_refused(log: Path, tmp_path: Pat
 def test_a_champion_may_be_a_run_or_a_graph(trained: Path, log: Path, tmp_path: Path) -> None:
     itself = run("evaluate", trained / "policy.onnx", log, "--champion", trained, "--json", tmp_path / "out.json")
     assert itself.exit_code == 3, itself.output
-    assert json.loads((tmp_path / "out.json").read_text())["champion"].startswith("bandit-")
+    gate = json.loads((tmp_path / "out.json").read_text())
+    assert gate["champion"].startswith("bandit-")
+    assert gate["champion_sha256"] == gate["policy_sha256"]
     shipped = tmp_path / "shipped.onnx"
     passthrough("mesc").save(shipped)
     assert run("evaluate", trained, log, "--champion", shipped).exit_code == 0

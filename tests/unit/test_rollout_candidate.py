@@ -55,7 +55,7 @@ def run(folder: Path, content: bytes, **gate: Any) -> Path:
 def test_a_graph_that_the_gate_let_pass(tmp_path: Path) -> None:
     content = graph()
     found = candidate_of(run(tmp_path / "run", content))
-    assert (found.graph, found.taxonomy, found.champion, found.judged_at) == (content, "mesc", "logged", "then")
+    assert (found.graph, found.taxonomy, found.compared.name, found.judged_at) == (content, "mesc", "logged", "then")
     assert found.sha256 == hashlib.sha256(content).digest()
     assert found.properties["policy"] == "spring"
 

@@ -29,8 +29,9 @@ _WRITTEN: Final = (
     "/var/lib/kubelet", "/var/log/pods", "/var/log/containers",
 )  # fmt: skip
 """Folders that the parts write to whatever they are told: empty inside, and gone afterwards."""
-_WEIGHT: Final = {"cpu.shares": 12 * 1024, "cpu.weight": 12 * 100}
-"""A dozen pods count as a dozen processes of the machine, not as one."""
+_WEIGHT: Final = {"cpu.shares": 4 * 1024, "cpu.weight": 4 * 100}
+"""All pods together count as four processes of the machine. As one they would hardly get on beside other work; as a
+dozen they leave kubelet, API server and the kernel's own threads without a processor while all of them start."""
 _SYSCTLS: Final = {
     "vm/overcommit_memory": 1,
     "vm/panic_on_oom": 0,
