@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 
 import typer
 from rich.console import Console
@@ -16,8 +16,10 @@ from multimood.cli.bars import counting
 from multimood.cli.explained import explained
 from multimood.cli.logplace import DATA, DataOption, FromOption, LogArgument, ToOption, days_of, open_log
 from multimood.cli.lookahead import LOOKAHEAD, TritonOption, looked_ahead
+from multimood.cli.rl_champion import LOGGED, champion_of
 from multimood.cli.written import place
 from multimood.errors import ConfigurationError
+from multimood.perception.fusion import Taxonomy
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -25,14 +27,13 @@ if TYPE_CHECKING:
     from multimood.cli.logplace import OpenLog
     from multimood.learning.gate import Rules, Verdict
     from multimood.learning.logged import Logged, RowsOf, Wanted
-    from multimood.ope import Policy
+    from multimood.learning.policies import OnState
 
 app = typer.Typer(no_args_is_help=True)
 
 REMEDY: Final = "learning needs its own environment: run `make train-env`, then `.venv-train/bin/multimood rl ...`"
 REFUSED: Final = 3
 WIDTH: Final = 150
-LOGGED: Final = "logged"
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `multimood rl train --out` wrote.")]
 LearnerOption = Annotated[
@@ -80,7 +81,12 @@ StepsOption = Annotated[int, typer.Option("--steps", min=1, help="cql: gradient 
 LearnGammaOption = Annotated[float, typer.Option("--gamma", help="cql: what a reward counts a turn later, below 1.")]
 NameOption = Annotated[str, typer.Option("--name", help="Of the policy; by default the learner's and a hash.")]
 ChampionOption = Annotated[
-    str, typer.Option("--champion", help="logged: the policy that wrote the log. Else a run's folder, or a graph.")
+    str,
+    typer.Option(
+        "--champion",
+        help="logged: the policy that wrote the log. served: the one that serves now, of the running system. Else a "
+        "run's folder, or a graph.",
+    ),
 ]
 JudgedOption = Annotated[
     str | None,
@@ -215,7 +221,8 @@ def evaluate(  # noqa: PLR0917 - typer makes options of them
 
         if not 0 < gamma <= 1:
             raise typer.BadParameter(f"gamma is {gamma:g}: give a number above 0, at most 1")
-        challenger, beside = open_policy(run), _champion(champion)
+        challenger = open_policy(run)
+        beside, beside_sha256 = champion_of(champion, _taxonomy(challenger), data)
         wanted, known = logged_as(run)
         with _sensible():
             wanted = replace(wanted, reward=reward or wanted.reward, taxonomy=wanted.taxonomy or _taxonomy(challenger))
@@ -224,7 +231,7 @@ def evaluate(  # noqa: PLR0917 - typer makes options of them
         logged = load(rows_of, wanted, "held")
         rules = Rules(horizon, gamma, most_loss, seed=seed)
         verdict = judge(logged.log, challenger, beside, rules, lambda done, of: tell("estimates", done, of))
-    found = _gate(run, champion, verdict, rules, wanted, logged, known)
+    found = _gate(run, beside_sha256, verdict, rules, wanted, logged, known)
     text = json.dumps(found, indent=1, allow_nan=False) + "\n"
     with explained():
         for file in (_folder(run) / "gate.json", *((json_file,) if json_file is not None else ())):
@@ -265,15 +272,10 @@ def _rows_of(  # noqa: PLR0917 - they are all of the reading
     return rows_of, "" if ahead is None else ahead.version
 
 
-def _champion(name: str) -> "Policy":
-    from multimood.learning.policies import open_policy  # noqa: PLC0415 - see REMEDY
-    from multimood.ope import Logged  # noqa: PLC0415
+def _taxonomy(policy: "OnState") -> Taxonomy:
+    from multimood.learning.network import taxonomy_of  # noqa: PLC0415 - see REMEDY
 
-    return Logged() if name == LOGGED else open_policy(Path(name))
-
-
-def _taxonomy(policy: Any) -> str:
-    return str(policy.state_version).partition(":")[2]
+    return cast("Taxonomy", taxonomy_of(policy.state_version))
 
 
 def _folder(run: Path) -> Path:
@@ -282,7 +284,7 @@ def _folder(run: Path) -> Path:
 
 def _gate(  # noqa: PLR0917 - they are all that it tells
     run: Path,
-    champion: str,
+    champion_sha256: str | None,
     verdict: "Verdict",
     rules: "Rules",
     wanted: "Wanted",
@@ -300,7 +302,7 @@ def _gate(  # noqa: PLR0917 - they are all that it tells
         "passed": verdict.passed,
         "policy_sha256": sha256_of(graph_at(run)),
         "champion": verdict.champion,
-        "champion_sha256": None if champion == LOGGED else sha256_of(graph_at(Path(champion))),
+        "champion_sha256": champion_sha256,
         "reasons": list(verdict.reasons),
         "unjudged": list(verdict.unjudged),
         "estimates": as_json(verdict.parts, "champion"),

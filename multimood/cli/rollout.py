@@ -13,7 +13,7 @@ from rich.live import Live
 
 from multimood.cli.brokers import kafka_of
 from multimood.cli.logplace import DATA
-from multimood.cli.rollout_place import Where, audited, named, placed, shipped_of
+from multimood.cli.rollout_place import Where, audited, model_of, named, placed, shipped_of
 from multimood.cli.rollout_shown import shown_progress, shown_status, state_of, time_name, version_name, version_object
 from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
@@ -115,7 +115,7 @@ def promote(  # noqa: PLR0917 - each is an option
     where = Where.of(data, repository, triton, audit)
     candidate = candidate_of(run)
     who = approved_by(operator, policy_file, candidate)
-    name = model or MODEL[candidate.taxonomy] or f"policy_{candidate.taxonomy}"
+    name = model or model_of(candidate.taxonomy)
     shares = (share,) if share is not None else _shares(stages)
     console = Console(stderr=True)
     from multimood.rollout.promotion import Plan  # noqa: PLC0415 - numpy and the bus are slow to import

@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from multimood.cli.brokers import kafka_of
 from multimood.cli.logplace import store_of
 from multimood.errors import UnavailableError
 from multimood.local.endpoints import Endpoints
 from multimood.models import recorded
+from multimood.perception.fusion import Taxonomy
 from multimood.perception.strategy import MODEL, SHIPPED
 from multimood.rollout.audit import Audit, BucketShelf, FolderShelf
 from multimood.rollout.errors import PromotionRefusedError
@@ -20,6 +23,7 @@ from multimood.settings import StoreSettings
 
 if TYPE_CHECKING:
     from multimood.rollout.bring import Place
+    from multimood.rollout.repository import Repository
 
 GRAPH: Final = "triton_models/policy/1/model.onnx"
 
@@ -40,6 +44,11 @@ class Where:
         return cls(data, repository or own.repository, triton or own.triton, audit or own.audit)
 
 
+def model_of(taxonomy: Taxonomy) -> str:
+    """The policy model's name by default."""
+    return MODEL[taxonomy] or f"policy_{taxonomy}"
+
+
 def shipped_of(model: str) -> Version:
     """The champion while nothing was promoted: the version that is shipped, of a model that is."""
     if model != MODEL["mesc"]:
@@ -51,21 +60,47 @@ def shipped_of(model: str) -> Version:
 async def placed(where: Where, model: str) -> "AsyncIterator[Place]":
     """A policy model's repository and servers. Raises UnavailableError, ConfigurationError."""
     from multimood.rollout.bring import Place  # noqa: PLC0415 - numpy
-    from multimood.rollout.repository import repository_at  # noqa: PLC0415
     from multimood.rollout.serving import Servers  # noqa: PLC0415
 
-    folder, address = where.repository, where.triton
-    if not (folder and address):
-        try:
-            local = Endpoints.of(where.data)
-        except UnavailableError as error:
-            raise UnavailableError(f"{error}; or say --repository and --triton") from None
-        folder = folder or str(local.data.models)
-        address = address or f"127.0.0.1:{local.ports['triton.http']}"
+    address = where.triton or f"127.0.0.1:{_local(where).ports['triton.http']}"
     servers = await asyncio.to_thread(Servers.at, address)
-    s3 = store_of(where.data) if folder.startswith("s3://") else None
-    async with repository_at(folder, s3 or StoreSettings()) as repository:
+    async with _repository(where) as repository:
         yield Place(model, repository, servers)
+
+
+async def served(where: Where, model: str) -> tuple[Version, bytes]:
+    """The champion of now and its graph; no graph where it is the fusion model's own distribution.
+
+    Raises:
+        PromotionRefusedError: the graph is not in the repository, or is another. UnavailableError, ConfigurationError.
+    """
+    from multimood.rollout.steps import course_of, steps_of  # noqa: PLC0415 - the bus
+
+    champion = course_of(await steps_of(kafka_of(where.data), model), shipped_of(model)).standing.champion
+    if not champion.version:
+        return champion, b""
+    async with _repository(where) as repository:
+        graph = await repository.read(model, int(champion.version))
+    if hashlib.sha256(graph).digest() != champion.sha256:
+        raise PromotionRefusedError(f"{model} version {champion.version} is another graph than the one that serves")
+    return champion, graph
+
+
+@contextlib.asynccontextmanager
+async def _repository(where: Where) -> "AsyncIterator[Repository]":
+    from multimood.rollout.repository import repository_at  # noqa: PLC0415 - slow to import
+
+    folder = where.repository or str(_local(where).data.models)
+    s3 = store_of(where.data) if folder.startswith("s3://") else StoreSettings()
+    async with repository_at(folder, s3) as repository:
+        yield repository
+
+
+def _local(where: Where) -> Endpoints:
+    try:
+        return Endpoints.of(where.data)
+    except UnavailableError as error:
+        raise UnavailableError(f"{error}; or say --repository and --triton") from None
 
 
 @contextlib.asynccontextmanager

@@ -67,14 +67,19 @@ def open_policy(place: Path) -> OnState:
         ConfigurationError: the file is no graph of a policy.
         ModuleNotFoundError: onnx is not installed.
     """
-    import onnx  # noqa: PLC0415 - an environment may lack it
-    from onnx.reference import ReferenceEvaluator  # noqa: PLC0415
-
     path = graph_at(place)
     if not path.is_file():
         raise NotFoundError(f"{path} does not exist: `multimood rl train` writes it when it has finished")
+    return read_policy(path.read_bytes(), path)
+
+
+def read_policy(content: bytes, path: Path) -> OnState:
+    """A policy from its graph; `path` is where it lies, for messages. Raises like `open_policy`, but NotFoundError."""
+    import onnx  # noqa: PLC0415 - an environment may lack it
+    from onnx.reference import ReferenceEvaluator  # noqa: PLC0415
+
     try:
-        model = onnx.load_from_string(path.read_bytes())
+        model = onnx.load_from_string(content)
         onnx.checker.check_model(model)
         told = {item.key: item.value for item in model.metadata_props}
         version = _version(path, told)

@@ -13,6 +13,7 @@ OWN: Final = "none"
 """Stands for the fusion model's own distribution, as `Version` does: no policy model was drawn from."""
 LEAST: Final = 0.5
 """Of the judged decisions the share that the champion must have made, where the log's own policy was to be beaten."""
+REMEDY: Final = "judge it beside that one, `multimood rl evaluate RUN --champion served`"
 _TOLD: Final = 3
 
 
@@ -23,7 +24,7 @@ class Comparison:
     name: str
     """In the gate's words."""
     sha256: str
-    """Of the champion's graph, in hexadecimal digits; empty: the policy that wrote the log."""
+    """Of the champion's graph, in hexadecimal digits, or `OWN`; empty: the policy that wrote the log."""
     decisions: Mapping[str, int]
     """The decisions that were judged, by the `policy_version` of their rows."""
 
@@ -46,10 +47,10 @@ class Comparison:
             PromotionRefusedError: with another, or it is not said with whom.
         """
         if self.sha256:
-            if self.sha256 != champion.sha256.hex():
+            if self.sha256 != (champion.sha256.hex() or OWN):
                 raise PromotionRefusedError(
                     f"the gate compared it with {self.name or 'a policy'} ({self.sha256[:12]}), but {model} {champion} "
-                    f"serves: {_remedy(model, champion)}"
+                    f"serves: {REMEDY}"
                 )
             return
         if not self.decisions:
@@ -64,7 +65,7 @@ class Comparison:
             others = ", ".join(f"{name} {count}" for name, count in made.most_common(_TOLD))
             raise PromotionRefusedError(
                 f"the gate compared it with the policies that wrote the log ({others} of {made.total()} decisions), but"
-                f" {model} {champion} serves: {_remedy(model, champion)}"
+                f" {model} {champion} serves: {REMEDY}"
             )
 
 
@@ -80,9 +81,3 @@ def _drawn_from(model: str, policy_version: str) -> str:
 def _alike(drawn_from: str, champion: Version) -> bool:
     is_own = champion.version in {"", SHIPPED}
     return drawn_from == str(champion) or (is_own and drawn_from.partition("@")[0] in {OWN, SHIPPED})
-
-
-def _remedy(model: str, champion: Version) -> str:
-    graph = f"{model}/{champion.version}/model.onnx of the model repository"
-    beside = f" or with `--champion` and {graph}" if champion.version else ""
-    return f"judge it anew, on what that one has decided (`multimood rl evaluate RUN --from DATE`){beside}"

@@ -41,6 +41,9 @@ class Repository(Protocol):
     async def versions(self, model: str) -> Mapping[int, bytes]:
         """The SHA-256 of the graph of each version that is there."""
 
+    async def read(self, model: str, version: int) -> bytes:
+        """The graph of a version. Raises PromotionRefusedError when it is not there."""
+
     async def write(self, model: str, version: int, graph: bytes, config: str) -> None:
         """Add a version, and the model's configuration where there is none.
 
@@ -62,6 +65,13 @@ class FolderRepository:
         graphs = (self.root / model).glob(f"*/{GRAPH}")
         found = {graph.parent.name: graph for graph in graphs if _NUMBER.fullmatch(graph.parent.name)}
         return {int(name): hashlib.sha256(graph.read_bytes()).digest() for name, graph in found.items()}
+
+    async def read(self, model: str, version: int) -> bytes:
+        """See Repository."""
+        try:
+            return (self.root / model / str(version) / GRAPH).read_bytes()
+        except FileNotFoundError:
+            raise _absent(model, version) from None
 
     async def write(self, model: str, version: int, graph: bytes, config: str) -> None:
         """See Repository. Triton takes no folder for a version whose name is no number."""
@@ -115,6 +125,13 @@ class BucketRepository:
                 graph = await self.store.read(self.bucket, item.key, limit=LARGEST)
                 found[int(name)] = hashlib.sha256(graph).digest()
         return found
+
+    async def read(self, model: str, version: int) -> bytes:
+        """See Repository."""
+        try:
+            return await self.store.read(self.bucket, f"{self._key(model)}/{version}/{GRAPH}", limit=LARGEST)
+        except MissingObjectError:
+            raise _absent(model, version) from None
 
     async def write(self, model: str, version: int, graph: bytes, config: str) -> None:
         """See Repository."""
@@ -187,6 +204,10 @@ def _write(file: Path, content: bytes) -> None:
         out.write(content)
         out.flush()
         os.fsync(out.fileno())
+
+
+def _absent(model: str, version: int) -> PromotionRefusedError:
+    return PromotionRefusedError(f"{model} version {version} is not in the repository any more")
 
 
 def _taken(model: str, version: int) -> PromotionRefusedError:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from learning_logs import simulated, written
 from rollout_world import Commands, Platform, check_rows, ended, graphs, run_folder, until
 from service_process import Process, ends, environment_of
 
@@ -143,6 +144,20 @@ async def test_a_policy_of_the_other_taxonomy_is_another_model_and_must_fit(
     assert not (commands.repository / "policy_esconv").exists()
 
 
+async def leave_counts_beside_the_champion(
+    commands: Commands, made: dict[str, bytes], folder: Path, champion: str
+) -> None:
+    stale = run_folder(folder / "stale", made["favours-2"])  # judged beside version 1
+    code, _, err = await commands.run("promote", stale, *QUICK)
+    assert (code, f"but {champion}" in " ".join(err.split())) == (1, True), err
+    log = written(simulated(300), folder / "log")
+    code, out, err = await commands.run("evaluate", stale, log, "--champion", "served")
+    assert code in {0, 3}, out + err
+    gate = json.loads((stale / "gate.json").read_text())
+    assert gate["champion"].startswith(champion)
+    assert gate["champion_sha256"] == (await commands.status())["champion"]["sha256"]
+
+
 async def test_a_better_policy_becomes_the_champion_and_can_be_taken_back(
     commands: Commands, made: dict[str, bytes], tmp_path: Path, strategist: Process
 ) -> None:
@@ -150,9 +165,6 @@ async def test_a_better_policy_becomes_the_champion_and_can_be_taken_back(
     async with Platform(broker, {"1": 0.5}, otherwise=0.6) as platform:
         code, out, err = await commands.run("promote", run, *QUICK, "--stages", "0.3,0.6")
         assert code == 0, out + err
-        stale = run_folder(tmp_path / "stale", made["favours-2"])
-        code, out, err = await commands.run("promote", stale, *QUICK)
-        assert (code, "serves: judge it anew" in " ".join(err.split())) == (1, True), out + err
         assert "completed" in out
         state = await commands.status()
         assert state["state"] == "completed"
@@ -164,6 +176,7 @@ async def test_a_better_policy_becomes_the_champion_and_can_be_taken_back(
         code, _, err = await commands.run("promote", run, *QUICK)
         assert code == 1
         assert "is the champion already" in err
+        await leave_counts_beside_the_champion(commands, made, tmp_path, f"policy:{version}@")
 
         code, out, err = await commands.run("rollback", "--operator", "night shift", "--reason", "a complaint")
         assert code == 0, err

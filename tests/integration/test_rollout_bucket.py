@@ -39,6 +39,9 @@ async def test_versions_are_added_whole_and_taken_away(s3: StoreSettings) -> Non
         with pytest.raises(PromotionRefusedError, match="version 12 meanwhile"):
             await another.write("policy", 12, b"another", "")
         assert await another.versions("policy") == found
+        assert await another.read("policy", 12) == b"twelve"
+        with pytest.raises(PromotionRefusedError, match="version 2 is not in the repository"):
+            await another.read("policy", 2)
         await repository.remove("policy", 1)
         assert set(await another.versions("policy")) == {12}, "version 1 is no prefix of 12"
         await repository.remove("policy", 12)

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from learning_logs import simulated
+from learning_logs import simulated, written
 from typer.testing import CliRunner, Result
 
 pytest.importorskip("onnx", reason="needs onnx: `make train-env`")
 
 from multimood.cli import app, rl
 from multimood.cli.lookahead import LookedAhead
-from multimood.experience.schema import SCHEMA, Row
-from multimood.experience.table import encode
 from multimood.learning import fitting
 from multimood.learning.graph import passthrough
 from multimood.learning.policies import open_policy
@@ -27,13 +25,6 @@ pytestmark = pytest.mark.unit
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["rl", *(str(argument) for argument in arguments)], env={"COLUMNS": "200"})
-
-
-def written(rows: list[Row], folder: Path) -> Path:
-    folder.mkdir()
-    plain = [{name: row.get(name) for name in SCHEMA.names} for row in rows]
-    (folder / "rows.parquet").write_bytes(encode(plain, SCHEMA))
-    return folder
 
 
 @pytest.fixture(scope="module")

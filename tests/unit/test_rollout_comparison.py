@@ -48,13 +48,16 @@ def test_the_log_is_of_the_champion(decisions: dict[str, int], champion: Version
     ],
 )
 def test_the_log_is_of_others(decisions: dict[str, int], champion: Version) -> None:
-    with pytest.raises(PromotionRefusedError, match=rf"but policy {champion} serves: judge it anew.*--from DATE"):
+    with pytest.raises(
+        PromotionRefusedError, match=rf"but policy {champion} serves: judge it beside.*--champion served"
+    ):
         Comparison.of(gate(decisions)).check("policy", champion)
 
 
 def test_a_named_champion_is_the_one_that_serves_or_is_not() -> None:
     third = gate({WITHOUT: 9}, champion="spring", champion_sha256=THIRD.sha256.hex())
     Comparison.of(third).check("policy", THIRD)
+    Comparison.of(gate({}, champion_sha256="none")).check("policy", NONE)
     for other in (SHIPPED, Version("3", b"\4" * 32), NONE):
         with pytest.raises(PromotionRefusedError, match=rf"with spring \(0303.*\), but policy {other} serves"):
             Comparison.of(third).check("policy", other)

@@ -28,7 +28,9 @@ async def test_versions_are_added_whole_and_taken_away(tmp_path: Path) -> None:
     assert (tmp_path / "policy" / "config.pbtxt").read_text() == "name: 1", "the configuration stays"
     with pytest.raises(PromotionRefusedError, match="version 2 meanwhile"):
         await repository.write("policy", 2, b"another", "")
-    assert (tmp_path / "policy/2/model.onnx").read_bytes() == b"two"
+    assert await repository.read("policy", 2) == b"two"
+    with pytest.raises(PromotionRefusedError, match="version 3 is not in the repository"):
+        await repository.read("policy", 3)
     (tmp_path / "policy" / "notes").rmdir()
     assert sorted(path.name for path in (tmp_path / "policy").iterdir()) == ["1", "2", "config.pbtxt"]
     await repository.remove("policy", 2)
