@@ -94,11 +94,12 @@ def train(
     given: Sequence[str], seed: int,
 ) -> dict[str, Any]:  # fmt: skip
     """Train a reply model; gives the metrics."""
-    from multimood.learning.replies.recipe import recipe_for  # noqa: PLC0415 - of the training environment
+    from multimood.learning.replies.recipe import recipe_for  # noqa: PLC0415 - an environment may lack what it needs
+
+    recipe = recipe_for(learner, **settings_of(given))  # what cannot be is said before anything is installed for it
     from multimood.learning.replies.run import Task  # noqa: PLC0415
     from multimood.learning.replies.run import train as training  # noqa: PLC0415
 
-    recipe = recipe_for(learner, **settings_of(given))
     task: Callable[..., Task] = lambda log: Task(recipe, out, checkout(), log, dialogues, base, start, seed)  # noqa: E731
     if dialogues is not None:
         if reading.where:

@@ -226,3 +226,9 @@ def test_a_folder_that_was_tampered_with_is_explained(trained: Path, log: Path, 
     again = run("train", log, "--out", copy)
     assert again.exit_code == 1
     assert "is no checkpoint of a learner" in again.output + again.stderr
+
+
+def test_of_ppo_it_is_said_that_there_is_none_before_anything_has_to_be_installed(tmp_path: Path) -> None:
+    result = run("train", "--learner", "ppo", "--dialogues", tmp_path, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "TRL 1.16 has no PPO trainer" in result.output
