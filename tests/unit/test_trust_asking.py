@@ -238,10 +238,11 @@ async def test_who_wants_to_be_left_alone_for_longer_than_there_is_time_is() -> 
 @pytest.mark.parametrize(
     ("header", "least", "most"),
     [("7", 7, 7), ("", 0, 0), ("soon", 0, 0), ("-3", 0, 0), ("999999999", 3600, 3600),
-     ("Thu, 01 Jan 1970 00:00:00", 0, 0),
-     (format_datetime(datetime.now(UTC) + timedelta(minutes=2), usegmt=True), 60, 120)],
+     ("Thu, 01 Jan 1970 00:00:00", 0, 0), ("in two minutes", 60, 120)],
 )  # fmt: skip
 def test_both_forms_of_the_header(header: str, least: float, most: float) -> None:
+    if header == "in two minutes":  # told here: a test's name must not be another in each worker
+        header = format_datetime(datetime.now(UTC) + timedelta(minutes=2), usegmt=True)
     assert least <= seconds_to_wait(header) <= most
 
 
