@@ -20,7 +20,6 @@ def assert_sound(told: Summary, confirmed: list[str]) -> None:
     assert unfinished(told) == set()
 
 
-@pytest.mark.long
 def test_each_services_pod_is_deleted_under_load_and_nothing_is_lost(there: Deployed, tmp_path: Path) -> None:
     with traffic(there, tmp_path, seed=1) as load:
         for service in SERVICES:
