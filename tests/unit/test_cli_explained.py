@@ -100,8 +100,10 @@ def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_somebody_breaks_it_off(tmp_path: Path) -> None:
     words = ["simulate", "--conversations", "500000", "--log", str(tmp_path / "log")]
+    # Who starts these tests in the background of a shell ignores Ctrl-C, and so would the command.
+    heard = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {MAIN}"
     with (tmp_path / "said").open("wb") as said:
-        made = subprocess.Popen([sys.executable, "-c", MAIN, *words], stdout=said, stderr=said)
+        made = subprocess.Popen([sys.executable, "-c", heard, *words], stdout=said, stderr=said)
         until = time.monotonic() + 60
         while not (tmp_path / "log").exists():
             assert made.poll() is None
