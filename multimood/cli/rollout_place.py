@@ -69,7 +69,7 @@ async def placed(where: Where, model: str) -> "AsyncIterator[Place]":
 
 
 async def served(where: Where, model: str) -> tuple[Version, bytes]:
-    """The champion of now and its graph; no graph where it is the fusion model's own distribution.
+    """The champion of now and its graph; no graph where it passes the fusion model's own distribution on.
 
     Raises:
         PromotionRefusedError: the graph is not in the repository, or is another. UnavailableError, ConfigurationError.
@@ -77,7 +77,7 @@ async def served(where: Where, model: str) -> tuple[Version, bytes]:
     from multimood.rollout.steps import course_of, steps_of  # noqa: PLC0415 - the bus
 
     champion = course_of(await steps_of(kafka_of(where.data), model), shipped_of(model)).standing.champion
-    if not champion.version:
+    if champion in {NONE, shipped_of(model)}:  # whoever promoted nothing needs no repository that can be read
         return champion, b""
     async with _repository(where) as repository:
         graph = await repository.read(model, int(champion.version))

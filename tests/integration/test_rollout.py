@@ -145,16 +145,16 @@ async def test_a_policy_of_the_other_taxonomy_is_another_model_and_must_fit(
 
 
 async def leave_counts_beside_the_champion(
-    commands: Commands, made: dict[str, bytes], folder: Path, champion: str
+    commands: Commands, made: dict[str, bytes], folder: Path, version: str
 ) -> None:
     stale = run_folder(folder / "stale", made["favours-2"])  # judged beside version 1
     code, _, err = await commands.run("promote", stale, *QUICK)
-    assert (code, f"but {champion}" in " ".join(err.split())) == (1, True), err
+    assert (code, f"but policy {version}@" in " ".join(err.split())) == (1, True), err
     log = written(simulated(300), folder / "log")
     code, out, err = await commands.run("evaluate", stale, log, "--champion", "served")
     assert code in {0, 3}, out + err
     gate = json.loads((stale / "gate.json").read_text())
-    assert gate["champion"].startswith(champion)
+    assert gate["champion"].startswith(f"policy:{version}@")
     assert gate["champion_sha256"] == (await commands.status())["champion"]["sha256"]
 
 
@@ -176,7 +176,7 @@ async def test_a_better_policy_becomes_the_champion_and_can_be_taken_back(
         code, _, err = await commands.run("promote", run, *QUICK)
         assert code == 1
         assert "is the champion already" in err
-        await leave_counts_beside_the_champion(commands, made, tmp_path, f"policy:{version}@")
+        await leave_counts_beside_the_champion(commands, made, tmp_path, version)
 
         code, out, err = await commands.run("rollback", "--operator", "night shift", "--reason", "a complaint")
         assert code == 0, err

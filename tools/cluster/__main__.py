@@ -15,7 +15,10 @@ from tools.cluster.progress import say
 
 PARTS = ["kubernetes", "coredns", "calico"]
 IMAGES = ["pause", "coredns", *SERVICES, *SERVERS]
-ADDONS = {"parts": ("keda", "metrics-server", "crds"), "images": ("keda-operator", "keda-adapter", "metrics-server")}
+ADDONS = {
+    "parts": ("keda", "metrics-server", "crds"),
+    "images": ("keda-operator", "keda-adapter", "metrics-server", "training"),
+}
 
 
 def run(command: Sequence[str], *, parts: Sequence[str] = (), images: Sequence[str] = ()) -> int:

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 BIN=$(tools/cluster/build.sh --where)
 SERVICES=(gateway sentinel text-encoder audio-encoder video-encoder joiner strategist responder reward)
 SERVERS=(kafka store triton)
-ADDONS=(pause coredns metrics-server keda-operator keda-adapter)
+ADDONS=(pause coredns metrics-server keda-operator keda-adapter training)
 LOG=$(mktemp)
 trap 'rm -f "$LOG"' EXIT
 BASE=localhost/multimood/base:bookworm
@@ -54,6 +54,7 @@ case $name in
     build tritonserver k8s/overlays/ci/images/tritonserver/Containerfile
     BASE=localhost/multimood/tritonserver:ci build triton triton_models/Containerfile
     ;;
+  training) build training Containerfile --target training ;;
   pause) alone pause "$(command -v catatonit)" ', "-P"' ;;
   coredns | metrics-server | keda-operator | keda-adapter) alone "$name" "$BIN/$name" ;;
   *) [[ " ${SERVICES[*]} " == *" $name "* ]] || { echo "no image '$name'; there are ${SERVICES[*]} ${SERVERS[*]} ${ADDONS[*]}" >&2; exit 1; }
