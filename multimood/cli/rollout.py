@@ -13,7 +13,7 @@ from rich.live import Live
 
 from multimood.cli.brokers import kafka_of
 from multimood.cli.logplace import DATA
-from multimood.cli.rollout_place import Where, audited, model_of, named, placed, shipped_of
+from multimood.cli.rollout_place import Where, audited, model_of, named, placed
 from multimood.cli.rollout_shown import shown_progress, shown_status, state_of, time_name, version_name, version_object
 from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
@@ -23,6 +23,7 @@ from multimood.rollout.approval import approved_by, check_never_taken_back
 from multimood.rollout.audit import as_object, as_objects
 from multimood.rollout.candidate import Candidate, candidate_of
 from multimood.rollout.errors import PromotionRefusedError
+from multimood.rollout.shipped import shipped
 from multimood.rollout.standing import NONE, Version
 
 if TYPE_CHECKING:
@@ -142,11 +143,11 @@ async def _promoted(  # noqa: PLR0917 - the options
     from multimood.rollout.promotion import Promotion  # noqa: PLC0415
     from multimood.rollout.steps import Rollout, course_of, needed_by, steps_of, used_in  # noqa: PLC0415
 
-    kafka, shipped = kafka_of(where.data), shipped_of(name)
+    kafka, first = kafka_of(where.data), shipped(name)
     steps = await steps_of(kafka, name)
     if by_rules:
         check_never_taken_back(steps, candidate)
-    standing = course_of(steps, shipped).standing
+    standing = course_of(steps, first).standing
     if standing.is_canary(now_us()):
         raise PromotionRefusedError(
             f"a canary of {name} {standing.challenger} is going on, until {time_name(standing.until_us)} if nobody "
@@ -164,7 +165,7 @@ async def _promoted(  # noqa: PLR0917 - the options
             promotion = Promotion(rollout, plan, kafka, audit, lambda seen: live.update(shown_progress(seen)))
             outcome = await promotion.run()
         try:
-            await place.prune(needed_by(await steps_of(kafka, name), shipped), keep)
+            await place.prune(needed_by(await steps_of(kafka, name), first), keep)
         except MultimoodError as error:  # the outcome is what counts; the next promotion prunes
             console.print(f"old versions stay for now: {error}", highlight=False, markup=False)
         return version, outcome
@@ -200,7 +201,7 @@ async def _rolled_back(name: str, to: str, reason: str, who: str, where: Where) 
     from multimood.rollout.steps import Rollout, course_of, former_of, publish, steps_of  # noqa: PLC0415
 
     kafka = kafka_of(where.data)
-    course = course_of(await steps_of(kafka, name), shipped_of(name))
+    course = course_of(await steps_of(kafka, name), shipped(name))
     last, standing = course.last, course.standing
     target: Version | None = standing.champion
     if to or standing.challenger is None:
@@ -242,7 +243,7 @@ def status(
 
     name = model or MODEL["mesc"]
     steps = asyncio.run(steps_of(kafka_of(data), name))
-    course = course_of(steps, shipped_of(name))
+    course = course_of(steps, shipped(name))
     last, standing = course.last, course.standing
     if as_json:
         found: dict[str, object] = {

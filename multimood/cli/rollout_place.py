@@ -6,26 +6,24 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from multimood.cli.brokers import kafka_of
 from multimood.cli.logplace import store_of
 from multimood.errors import UnavailableError
 from multimood.local.endpoints import Endpoints
-from multimood.models import recorded
 from multimood.perception.fusion import Taxonomy
-from multimood.perception.strategy import MODEL, SHIPPED
+from multimood.perception.strategy import MODEL
 from multimood.rollout.audit import Audit, BucketShelf, FolderShelf
 from multimood.rollout.errors import PromotionRefusedError
 from multimood.rollout.settings import RolloutSettings
-from multimood.rollout.standing import NONE, Version
+from multimood.rollout.shipped import shipped
+from multimood.rollout.standing import Version
 from multimood.settings import StoreSettings
 
 if TYPE_CHECKING:
     from multimood.rollout.bring import Place
     from multimood.rollout.repository import Repository
-
-GRAPH: Final = "triton_models/policy/1/model.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +47,6 @@ def model_of(taxonomy: Taxonomy) -> str:
     return MODEL[taxonomy] or f"policy_{taxonomy}"
 
 
-def shipped_of(model: str) -> Version:
-    """The champion while nothing was promoted: the version that is shipped, of a model that is."""
-    if model != MODEL["mesc"]:
-        return NONE
-    return Version(SHIPPED, bytes.fromhex(recorded(model).files[GRAPH]))
-
-
 @contextlib.asynccontextmanager
 async def placed(where: Where, model: str) -> "AsyncIterator[Place]":
     """A policy model's repository and servers. Raises UnavailableError, ConfigurationError."""
@@ -76,7 +67,7 @@ async def served(where: Where, model: str) -> tuple[Version, bytes]:
     """
     from multimood.rollout.steps import course_of, steps_of  # noqa: PLC0415 - the bus
 
-    champion = course_of(await steps_of(kafka_of(where.data), model), shipped_of(model)).standing.champion
+    champion = course_of(await steps_of(kafka_of(where.data), model), shipped(model)).standing.champion
     if not champion.version:
         return champion, b""
     async with _repository(where) as repository:

@@ -14,11 +14,11 @@ from benchmarks.chaos.traffic import Load
 from multimood import topics
 from multimood.audit.reading import audit
 from multimood.bus.tail import Follower
-from multimood.cli.rollout_place import shipped_of
 from multimood.client import Client, TurnInput
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.local.places import DataFolder
 from multimood.local.stack import Stack
+from multimood.rollout.shipped import shipped
 from multimood.rollout.steps import steps_of
 from multimood.settings import KafkaSettings
 
@@ -102,7 +102,7 @@ async def promoted_under_load(stack: Stack, folder: Path) -> None:
     await asyncio.wait_for(loading, SETTLES_S)
 
     decisions = await decided(kafka, set(load.confirmed), SETTLES_S)
-    served = check_rows(decisions, await steps_of(kafka, "policy"), shipped_of("policy"))
+    served = check_rows(decisions, await steps_of(kafka, "policy"), shipped("policy"))
     assert {"1", "2"} <= served.keys(), served
     deadline = time.monotonic() + SETTLES_S
     while True:

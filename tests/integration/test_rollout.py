@@ -14,7 +14,6 @@ from rollout_world import Commands, Platform, check_rows, ended, graphs, run_fol
 from service_process import Process, ends, environment_of
 
 from multimood.bus.admin import apply_topics
-from multimood.cli.rollout_place import shipped_of
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.local.kafka import KafkaServer
 from multimood.local.parts import TRITON_PORTS
@@ -28,6 +27,7 @@ from multimood.rollout.candidate import candidate_of
 from multimood.rollout.errors import PromotionRefusedError
 from multimood.rollout.repository import FolderRepository
 from multimood.rollout.serving import Servers
+from multimood.rollout.shipped import shipped
 from multimood.rollout.steps import steps_of
 from multimood.settings import KafkaSettings
 
@@ -93,7 +93,7 @@ async def rows(broker: KafkaSettings, platform: Platform) -> dict[str, int]:
     """Every decision is checked; how many each version served."""
     await platform.finish()
     assert set(platform.counts.values()) == {1}, "nothing lost, nothing twice"
-    return check_rows(platform.decisions, await steps_of(broker, "policy"), shipped_of("policy"))
+    return check_rows(platform.decisions, await steps_of(broker, "policy"), shipped("policy"))
 
 
 async def test_what_must_not_be_served_is_refused_and_leaves_nothing(

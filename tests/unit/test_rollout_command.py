@@ -8,8 +8,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from multimood.cli import app
-from multimood.cli.rollout_place import Where, shipped_of
+from multimood.cli.rollout_place import Where
 from multimood.local.places import checkout
+from multimood.rollout.shipped import shipped
 from multimood.rollout.standing import NONE
 
 pytestmark = pytest.mark.unit
@@ -58,8 +59,8 @@ def test_an_option_counts_more_than_the_environment(monkeypatch: pytest.MonkeyPa
 
 
 def test_who_is_champion_while_nothing_was_promoted() -> None:
-    assert shipped_of("policy").sha256 == hashlib.sha256(SHIPPED.read_bytes()).digest()
-    assert shipped_of("policy_esconv") == NONE
+    assert shipped("policy").sha256 == hashlib.sha256(SHIPPED.read_bytes()).digest()
+    assert shipped("policy_esconv") == NONE
 
 
 def test_the_commands_teach() -> None:
