@@ -1,4 +1,4 @@
-"""Where `multimood rl` puts a policy into service: model repository, Triton, audit."""
+"""Where `multimood rl` puts a policy or a reply model into service: model repository, Triton, audit."""
 
 import asyncio
 import contextlib
@@ -15,14 +15,15 @@ from multimood.local.endpoints import Endpoints
 from multimood.perception.fusion import Taxonomy
 from multimood.perception.strategy import MODEL
 from multimood.rollout.audit import Audit, BucketShelf, FolderShelf
+from multimood.rollout.candidate import Candidate, PolicyCandidate, ReplyCandidate
 from multimood.rollout.errors import PromotionRefusedError
 from multimood.rollout.settings import RolloutSettings
-from multimood.rollout.shipped import shipped
+from multimood.rollout.shipped import REPLIES, shipped
 from multimood.rollout.standing import Version
 from multimood.settings import StoreSettings
 
 if TYPE_CHECKING:
-    from multimood.rollout.bring import Place
+    from multimood.rollout.bring import Goods, Place
     from multimood.rollout.repository import Repository
 
 
@@ -42,21 +43,48 @@ class Where:
         return cls(data, repository or own.repository, triton or own.triton, audit or own.audit)
 
 
-def model_of(taxonomy: Taxonomy) -> str:
+def policy_model_of(taxonomy: Taxonomy) -> str:
     """The policy model's name by default."""
     return MODEL[taxonomy] or f"policy_{taxonomy}"
 
 
+def model_of(candidate: Candidate, named: str = "") -> str:
+    """The name that a candidate is served under on Triton: the one that is `named`, else the usual one.
+
+    Raises:
+        PromotionRefusedError: it is none for such a candidate.
+    """
+    if isinstance(candidate, ReplyCandidate):
+        if named not in {"", REPLIES}:
+            raise PromotionRefusedError(f"a reply model goes into service as {REPLIES}, not as {named}")
+        return REPLIES
+    assert isinstance(candidate, PolicyCandidate)
+    if named == REPLIES:
+        raise PromotionRefusedError(f"{REPLIES} is the reply model, and this is a policy")
+    return named or policy_model_of(candidate.taxonomy)
+
+
+def goods_of(candidate: Candidate) -> "Goods":
+    """What is brought of it."""
+    from multimood.rollout.policies import PolicyGoods  # noqa: PLC0415 - numpy
+    from multimood.rollout.replies import ReplyGoods  # noqa: PLC0415
+
+    if isinstance(candidate, ReplyCandidate):
+        return ReplyGoods(candidate)
+    assert isinstance(candidate, PolicyCandidate)
+    return PolicyGoods(candidate)
+
+
 @contextlib.asynccontextmanager
 async def placed(where: Where, model: str) -> "AsyncIterator[Place]":
-    """A policy model's repository and servers. Raises UnavailableError, ConfigurationError."""
+    """A model's repository and servers. Raises UnavailableError, ConfigurationError."""
     from multimood.rollout.bring import Place  # noqa: PLC0415 - numpy
     from multimood.rollout.serving import Servers  # noqa: PLC0415
 
     address = where.triton or f"127.0.0.1:{_local(where).ports['triton.http']}"
     servers = await asyncio.to_thread(Servers.at, address)
     async with _repository(where) as repository:
-        yield Place(model, repository, servers)
+        yield Place(model, repository, servers, shipped(model))
 
 
 async def served(where: Where, model: str) -> tuple[Version, bytes]:
@@ -112,7 +140,7 @@ async def audited(where: Where) -> AsyncIterator[Audit]:
 
 async def named(place: "Place", name: str) -> Version:
     """A version in the repository. Raises PromotionRefusedError for one that is not there."""
-    there = await place.repository.versions(place.model)
+    there = await place.versions()
     if not (name.isascii() and name.isdecimal() and int(name) in there):
         known = ", ".join(map(str, sorted(there))) or "none"
         raise PromotionRefusedError(f"{place.model} has no version {name!r}; there are {known}")

@@ -20,9 +20,9 @@ class Approvals(BaseModel):
     operator: str = Field(min_length=1, max_length=64)
     """Who answers for it; the steps name them."""
     learners: list[str] = Field(min_length=1)
-    """Learners whose policies may be promoted: direct, bandit, cql."""
+    """Learners whose work may be promoted: direct, bandit, cql; of reply models sft, dpo, grpo."""
     policies: list[str] = []
-    """Names of policies that may be promoted; empty: any."""
+    """Names of policies that may be promoted, of reply models the names of their runs' folders; empty: any."""
     until: date | None = None
     """Last day (UTC) of this leave."""
 

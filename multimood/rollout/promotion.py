@@ -82,9 +82,9 @@ class Promotion:
     plan: Plan
     kafka: KafkaSettings
     audit: Audit
+    tell: Callable[[Progress], None] = lambda _progress: None
     reads: Reads = of_policy
     """Which record says to which version an utterance was given: of a policy another than of a reply model."""
-    tell: Callable[[Progress], None] = lambda _progress: None
     began: float = field(default_factory=time.monotonic, init=False)
     _observed: Observed = field(init=False)
     _own: set[str] = field(default_factory=set, init=False)

@@ -1,4 +1,4 @@
-"""The reply model by version: of whom a conversation's replies are asked, and who stands in where that one is silent."""
+"""The reply model by version: of whom a conversation's replies are asked, and who stands in for that one."""
 
 import asyncio
 import logging

@@ -14,6 +14,7 @@ from rollout_world import Commands, Platform, check_rows, ended, graphs, run_fol
 from service_process import Process, ends, environment_of
 
 from multimood.bus.admin import apply_topics
+from multimood.cli.rollout_place import goods_of
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.local.kafka import KafkaServer
 from multimood.local.parts import TRITON_PORTS
@@ -111,7 +112,7 @@ async def test_what_must_not_be_served_is_refused_and_leaves_nothing(
     for name, why in faults.items():
         candidate = candidate_of(run_folder(tmp_path / name, made[name]))
         with pytest.raises(PromotionRefusedError, match=why):
-            await place.bring(candidate, ())
+            await place.bring(goods_of(candidate), ())
     code, _, err = await commands.run("promote", tmp_path / "no-mask", "--operator", "o")
     assert (code, "chooses what may not be chosen" in " ".join(err.split())) == (1, True), err
     run = run_folder(tmp_path / "run", made["favours-1"], {"passed": False, "reasons": ["thin support"]})
@@ -134,7 +135,7 @@ async def test_a_policy_of_the_other_taxonomy_is_another_model_and_must_fit(
     assert code == 2
     assert b"input state FP32 [-1, 47] is served, needed is FP32 [-1, 41]" in said
     place = Place("policy_esconv", FolderRepository(commands.repository), Servers.at(commands.triton))
-    version = await place.bring(candidate_of(run_folder(tmp_path / "run", made["esconv"])), ())
+    version = await place.bring(goods_of(candidate_of(run_folder(tmp_path / "run", made["esconv"]))), ())
     assert version.version == "1"
     own = {"MULTIMOOD_TRITON_URL": server.url, "MULTIMOOD_STRATEGIST_TAXONOMY": "esconv"}
     named = {**own, "MULTIMOOD_STRATEGIST_POLICY_MODEL": "policy_esconv"}

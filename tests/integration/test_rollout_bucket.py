@@ -32,12 +32,12 @@ async def test_versions_are_added_whole_and_taken_away(s3: StoreSettings) -> Non
     place = f"s3://http://{s3.endpoint}/experience/models-{secrets.token_hex(4)}"
     async with repository_at(place, s3) as repository, repository_at(place, s3) as another:
         assert await repository.versions("policy") == {}
-        await repository.write("policy", 1, b"one", "name: 1")
-        await repository.write("policy", 12, b"twelve", "name: 2")
+        await repository.write("policy", 1, {"model.onnx": b"one"}, "name: 1")
+        await repository.write("policy", 12, {"model.onnx": b"twelve"}, "name: 2")
         found = {1: hashlib.sha256(b"one").digest(), 12: hashlib.sha256(b"twelve").digest()}
         assert await another.versions("policy") == found
         with pytest.raises(PromotionRefusedError, match="version 12 meanwhile"):
-            await another.write("policy", 12, b"another", "")
+            await another.write("policy", 12, {"model.onnx": b"another"}, "")
         assert await another.versions("policy") == found
         assert await another.read("policy", 12) == b"twelve"
         with pytest.raises(PromotionRefusedError, match="version 2 is not in the repository"):

@@ -9,8 +9,9 @@ from multimood.errors import ConfigurationError
 from multimood.local.places import checkout
 from multimood.local.repository import lay_out
 from multimood.rollout.errors import PromotionRefusedError
+from multimood.rollout.policies import config_of, pbtxt_of, probes
 from multimood.rollout.repository import FolderRepository, _parsed, repository_at
-from multimood.rollout.serving import Servers, config_of, pbtxt_of, probes
+from multimood.rollout.serving import Servers
 from multimood.rollout.standing import Version
 from multimood.rollout.steps import Rollout, needed_by
 from multimood.settings import StoreSettings
@@ -21,13 +22,13 @@ pytestmark = pytest.mark.unit
 async def test_versions_are_added_whole_and_taken_away(tmp_path: Path) -> None:
     repository = FolderRepository(tmp_path)
     assert await repository.versions("policy") == {}
-    await repository.write("policy", 1, b"one", "name: 1")
-    await repository.write("policy", 2, b"two", "name: 2")
+    await repository.write("policy", 1, {"model.onnx": b"one"}, "name: 1")
+    await repository.write("policy", 2, {"model.onnx": b"two"}, "name: 2")
     (tmp_path / "policy" / "notes").mkdir()
     assert await repository.versions("policy") == {n: hashlib.sha256(g).digest() for n, g in ((1, b"one"), (2, b"two"))}
     assert (tmp_path / "policy" / "config.pbtxt").read_text() == "name: 1", "the configuration stays"
     with pytest.raises(PromotionRefusedError, match="version 2 meanwhile"):
-        await repository.write("policy", 2, b"another", "")
+        await repository.write("policy", 2, {"model.onnx": b"another"}, "")
     assert await repository.read("policy", 2) == b"two"
     with pytest.raises(PromotionRefusedError, match="version 3 is not in the repository"):
         await repository.read("policy", 3)
@@ -42,7 +43,7 @@ async def test_versions_are_added_whole_and_taken_away(tmp_path: Path) -> None:
 
 async def test_a_place_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is no folder"):
-        await FolderRepository(tmp_path / "nowhere").write("policy", 1, b"", "")
+        await FolderRepository(tmp_path / "nowhere").write("policy", 1, {"model.onnx": b""}, "")
     with pytest.raises(ConfigurationError, match="names no bucket"):
         async with repository_at("s3://", StoreSettings()):
             pass
