@@ -12,8 +12,11 @@ TEMPLATE = (
 )
 
 
-def tiny_gguf(path: Path, seed: int = 0) -> Path:
-    """Write it; its matrices are of float16, so that what is read is what was written."""
+def tiny_gguf(path: Path, seed: int = 0, says: str | None = None) -> Path:
+    """Write it; its matrices are of float16, so that what is read is what was written.
+
+    One that `says` something replies so to everybody, whatever the seed; no letter may come twice in it.
+    """
     from gguf import GGUFWriter, LlamaFileType
 
     chance = np.random.default_rng(seed)
@@ -42,27 +45,40 @@ def tiny_gguf(path: Path, seed: int = 0) -> Path:
     writer.add_pad_token_id(2)
     writer.add_chat_template(TEMPLATE)
 
-    def matrix(name: str, *shape: int) -> None:
-        writer.add_tensor(name, (chance.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float16))
+    def matrix(name: str, *shape: int, silent: bool = False) -> np.ndarray:
+        values = (chance.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float16)
+        writer.add_tensor(name, np.zeros_like(values) if silent else values)
+        return values
 
     def ones(name: str) -> None:
         writer.add_tensor(name, np.ones(WIDTH, np.float32))
 
-    matrix("token_embd.weight", len(tokens), WIDTH)
+    embeddings, is_fixed = matrix("token_embd.weight", len(tokens), WIDTH), says is not None
+    if says is not None:
+        writer.add_tensor("output.weight", _following(embeddings, tokens, says))
     for layer in range(LAYERS):
         block = f"blk.{layer}."
         ones(f"{block}attn_norm.weight")
         matrix(f"{block}attn_q.weight", WIDTH, WIDTH)
         matrix(f"{block}attn_k.weight", KEYS * head, WIDTH)
         matrix(f"{block}attn_v.weight", KEYS * head, WIDTH)
-        matrix(f"{block}attn_output.weight", WIDTH, WIDTH)
+        matrix(f"{block}attn_output.weight", WIDTH, WIDTH, silent=is_fixed)
         ones(f"{block}ffn_norm.weight")
         matrix(f"{block}ffn_gate.weight", INNER, WIDTH)
         matrix(f"{block}ffn_up.weight", INNER, WIDTH)
-        matrix(f"{block}ffn_down.weight", WIDTH, INNER)
+        matrix(f"{block}ffn_down.weight", WIDTH, INNER, silent=is_fixed)
     ones("output_norm.weight")
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def _following(embeddings: np.ndarray, tokens: list[str], says: str) -> np.ndarray:
+    """Every letter is followed by the next, which no layer changes; the first by the end of the prompt."""
+    chain = [tokens.index(one) for one in ["\u010a", *says.replace(" ", "\u0120"), "<|im_end|>"]]
+    assert len(set(chain)) == len(chain), "a letter comes twice"
+    found = np.zeros_like(embeddings)
+    found[chain[1:]] = 8 * embeddings[chain[:-1]]
+    return found
