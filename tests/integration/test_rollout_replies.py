@@ -16,6 +16,7 @@ from rollout_world import Commands, ended, until
 from service_process import Process
 
 from multimood.bus.admin import apply_topics
+from multimood.cli.rollout_place import goods_of
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.local.kafka import KafkaServer
 from multimood.local.parts import TRITON_PORTS
@@ -24,6 +25,11 @@ from multimood.local.ports import assign
 from multimood.local.repository import lay_out
 from multimood.local.server import wait_ready
 from multimood.local.triton import TritonServer
+from multimood.rollout.bring import Place
+from multimood.rollout.candidate import candidate_of
+from multimood.rollout.errors import PromotionRefusedError
+from multimood.rollout.repository import FolderRepository
+from multimood.rollout.serving import Servers
 from multimood.rollout.shipped import REPLIES, shipped
 from multimood.rollout.steps import steps_of
 from multimood.settings import KafkaSettings
@@ -109,24 +115,27 @@ async def rows(broker: KafkaSettings, platform: ReplyPlatform) -> dict[str, int]
 async def test_what_must_not_be_served_is_refused_and_leaves_nothing(
     commands: Commands, made: dict[str, bytes], tmp_path: Path, server: TritonServer
 ) -> None:
-    before, champion = state(server, commands.repository), FIRST.sha256.hex()
-    faults = {
-        "no-weights": (b"no weights", champion, "cannot load these weights"),
-        "half": (made["kind"][: len(made["kind"]) // 2], champion, "cannot load these weights"),
-        "silent": (made["silent"], champion, "writes nothing"),
-        "stale": (made["kind"], "ab" * 32, "train and judge it anew with --base"),
-    }
+    before = state(server, commands.repository)
     leftover = commands.repository / f"{REPLIES}_trial"
     leftover.mkdir()  # of a promotion that was killed
-    for name, (weights, compared, why) in faults.items():
-        run = run_of_replies(tmp_path / name, weights, compared)
-        code, _, err = await commands.run("promote", run, "--operator", "o")
-        assert (code, why in " ".join(err.split())) == (1, True), err
+    place = Place(REPLIES, FolderRepository(commands.repository), Servers.at(commands.triton), FIRST)
+    faults = {
+        "no-weights": (b"no weights", "cannot load these weights"),
+        "half": (made["kind"][: len(made["kind"]) // 2], "cannot load these weights"),
+        "silent": (made["silent"], "writes nothing"),
+    }
+    for name, (weights, why) in faults.items():
+        candidate = candidate_of(run_of_replies(tmp_path / name, weights, FIRST.sha256.hex()))
+        with pytest.raises(PromotionRefusedError, match=why):
+            await place.bring(goods_of(candidate), ())
+    code, _, err = await commands.run("promote", tmp_path / "half", "--operator", "o")
+    assert (code, "cannot load these weights" in " ".join(err.split())) == (1, True), err
+    stale = run_of_replies(tmp_path / "stale", made["kind"], "ab" * 32)
+    code, _, err = await commands.run("promote", stale, "--operator", "o")
+    assert (code, "train and judge it anew with --base" in " ".join(err.split())) == (1, True), err
     assert state(server, commands.repository) == before
     assert not commands.records()
     assert not await commands.steps()
-    code, _, err = await commands.run("promote", run, "--operator", "o", "--model", "policy")
-    assert (code, "goes into service as responder" in err) == (1, True), err
 
 
 async def test_a_better_model_becomes_the_champion_while_its_responder_dies_and_can_be_taken_back(

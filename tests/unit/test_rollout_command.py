@@ -68,3 +68,16 @@ def test_the_commands_teach() -> None:
     told = " ".join(rl("promote", "--help").output.split())
     for word in ("no way round the gate", "--policy-file", "--stages", "ends by its lease", "Exit code 0"):
         assert word in told
+
+
+def test_a_model_s_name_must_be_one_of_its_kind(run: Path, tmp_path: Path) -> None:
+    result = rl("promote", run, "--operator", "o", "--model", "responder", "--data", run)
+    assert (result.exit_code, "responder is the reply model" in result.output) == (1, True)
+    replies = tmp_path / "replies"
+    replies.mkdir()
+    (replies / "model.gguf").write_bytes(b"weights")
+    gate = {"passed": True, "model_sha256": hashlib.sha256(b"weights").hexdigest()}
+    (replies / "gate.json").write_text(json.dumps(gate))
+    result = rl("promote", replies, "--operator", "o", "--model", "policy", "--data", run)
+    assert (result.exit_code, "goes into service as responder" in result.output) == (1, True)
+    assert "no system runs in" in rl("promote", replies, "--operator", "o", "--data", run).output
