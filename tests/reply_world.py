@@ -5,7 +5,6 @@ import hashlib
 import itertools
 import json
 import secrets
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,33 +13,22 @@ from pathlib import Path
 from typing import Any, Self
 
 from rollout_world import MOST_WAITING, Assignments
+from tiny_llama import tiny_gguf
 
 from multimood import topics
 from multimood.bus import Publisher
 from multimood.bus.tail import Follower
 from multimood.contracts.v1 import events_pb2 as pb
-from multimood.local.places import checkout
 from multimood.rollout.standing import Version
 from multimood.settings import KafkaSettings
-
-MADE = """
-import sys
-from pathlib import Path
-sys.path.insert(0, "tests")
-from tiny_llama import tiny_gguf
-folder = Path(sys.argv[1])
-for seed, one in enumerate(sys.argv[2:]):
-    name, _, says = one.partition("=")
-    tiny_gguf(folder / f"{name}.gguf", seed, says)
-"""
-TRAINING = checkout() / ".venv-train/bin/python"
 
 
 def tiny_weights(folder: Path, **says: str) -> dict[str, bytes]:
     """Weights by name, each of a model that says one thing to everybody."""
-    argv = [TRAINING, "-c", MADE, folder, *(f"{name}={text}" for name, text in says.items())]
-    subprocess.run(argv, check=True, cwd=checkout())
-    return {name: (folder / f"{name}.gguf").read_bytes() for name in says}
+    return {
+        name: tiny_gguf(folder / f"{name}.gguf", seed, text).read_bytes()
+        for seed, (name, text) in enumerate(says.items())
+    }
 
 
 def run_of_replies(folder: Path, weights: bytes, champion: str, **gate: Any) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from reply_world import TRAINING, ReplyPlatform, check_replies, run_of_replies, tiny_weights, version_of
+from reply_world import ReplyPlatform, check_replies, run_of_replies, tiny_weights, version_of
 from rollout_world import Commands, ended, until
 from service_process import Process
 
@@ -34,10 +34,7 @@ from multimood.rollout.shipped import REPLIES, shipped
 from multimood.rollout.steps import steps_of
 from multimood.settings import KafkaSettings
 
-pytestmark = [
-    pytest.mark.integration, pytest.mark.timeout(300),
-    pytest.mark.skipif(not TRAINING.exists(), reason="needs the training environment: `make train-env`"),
-]  # fmt: skip
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 QUICK = ("--operator", "clinic", "--least", 10, "--lease", 9)
 FIRST = shipped(REPLIES)
