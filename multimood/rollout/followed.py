@@ -18,8 +18,11 @@ MISSES: Final = 3
 REST_S: Final = 2.0
 """A version that did not answer so many times in a row is not asked for so long: somebody waits for every attempt."""
 
-_share = Level("multimood_rollout_share", "Share of the conversations that a challenger answers")
-_abandoned = Level("multimood_rollout_abandoned", "1 when the last canary's lease ended without an end of the canary")
+_answers = Tally("multimood_rollout_answers", "Questions to a model's versions", ["model", "version", "outcome"])
+_share = Level("multimood_rollout_share", "Share of the conversations that a challenger answers", ["model"])
+_abandoned = Level(
+    "multimood_rollout_abandoned", "1 when the last canary's lease ended without an end of the canary", ["model"]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +39,15 @@ class Belonging:
 class Followed:
     """One model's rollout, learnt from the topic. `champion` is the version that answers while nothing was promoted."""
 
-    def __init__(
-        self, model: str, champion: Version, answers: Tally, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """`answers` counts what becomes of the questions, by version and outcome."""
+    def __init__(self, model: str, champion: Version, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.model: Final = model
         self._course = Course(champion)
-        self._answers = answers
         self._clock = clock
         self._misses: Counter[Version] = Counter()
         self._rests: dict[Version, float] = {}
-        _share.ask(lambda: self.standing.share if self.standing.is_canary(now_us()) else 0.0)
-        _abandoned.ask(lambda: float(self.standing.challenger is not None and not self.standing.is_canary(now_us())))
+        if model:
+            _share.ask(self._share_now, model)
+            _abandoned.ask(self._is_abandoned, model)
 
     @property
     def standing(self) -> Standing:
@@ -85,7 +85,7 @@ class Followed:
         found = []
         for version in dict.fromkeys((of.assigned, of.champion)):
             if version.version and self._rests.get(version, 0.0) > self._clock():
-                self._answers.add(version.version, "resting")
+                _answers.add(self.model, version.version, "resting")
             elif version.version:
                 found.append(version)
         return found
@@ -93,11 +93,17 @@ class Followed:
     def answered(self, version: Version) -> None:
         """Take note that a version gave a usable answer."""
         self._misses.pop(version, None)
-        self._answers.add(version.version, "answered")
+        _answers.add(self.model, version.version, "answered")
 
     def missed(self, version: Version, outcome: str) -> None:
         """Take note that it did not; `outcome` is a stable label."""
         self._misses[version] += 1
         if self._misses[version] >= MISSES:
             self._rests[version] = self._clock() + REST_S
-        self._answers.add(version.version, outcome)
+        _answers.add(self.model, version.version, outcome)
+
+    def _share_now(self) -> float:
+        return self.standing.share if self.standing.is_canary(now_us()) else 0.0
+
+    def _is_abandoned(self) -> float:
+        return float(self.standing.challenger is not None and not self.standing.is_canary(now_us()))

@@ -19,7 +19,7 @@ from multimood.perception.strategy import SHIPPED
 from multimood.rollout.candidate import ReplyCandidate
 from multimood.rollout.errors import PromotionRefusedError
 from multimood.rollout.repository import PROGRAM, WEIGHTS, Content, Repository
-from multimood.rollout.serving import TRIAL, Servers
+from multimood.rollout.serving import LOAD_S, TRIAL, Servers
 
 NO_CACHE: Final = "__pycache__"
 """A file of this name keeps Python from making such a folder, which to Triton is a change of the version: it would load
@@ -84,7 +84,7 @@ class ReplyGoods:
     def _ask_all(self, trial: str, servers: Servers) -> None:
         for server in servers.each:
             try:
-                server.load(trial, ANSWERED_S)
+                server.load(trial, LOAD_S)
             except AnswerError as error:
                 raise PromotionRefusedError(f"Triton at {server.url} cannot load these weights: {error}") from None
             self.check(server, trial, "1")

@@ -16,7 +16,7 @@ from multimood.trust import ReplyRules, TrustCase, TrustWeights, reward, score_t
 from multimood.trust.embedding import embedder
 from multimood.trust.judges import learned_judges, rule_judges
 from services.responder.agent import INPUTS, SERVICE, Responder, Score, Texts, nobody, processor
-from services.responder.served import Served, ServedByVersion, answers
+from services.responder.served import Served, ServedByVersion
 from services.responder.settings import ResponderSettings
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def served_of(own: ResponderSettings) -> tuple[Served, Followed | None]:
     triton = TritonGenerator(InferenceClient(TritonSettings()), own.model)
     if own.model != REPLIES or own.versions == "highest":
         return Served(triton), None
-    followed = Followed(REPLIES, shipped(REPLIES), answers)
+    followed = Followed(REPLIES, shipped(REPLIES))
     return ServedByVersion(triton, followed, CHALLENGER * own.first_token_s), followed
 
 

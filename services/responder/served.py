@@ -12,11 +12,8 @@ from multimood.errors import DeadlineExceededError, MultimoodError
 from multimood.generation import Ask, Generator, Piece, TritonGenerator, Writer
 from multimood.rollout.followed import Belonging, Followed
 from multimood.rollout.standing import Version
-from multimood.telemetry.measures import Tally
 
 logger = logging.getLogger(__name__)
-
-answers: Final = Tally("multimood_reply_answers", "Requests to the reply model, by version", ["version", "outcome"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,8 @@ from multimood.perception.state import State
 from multimood.perception.strategy import policy_answer, policy_question
 from multimood.rollout.followed import Followed
 from multimood.rollout.standing import NONE, Standing, Version
-from multimood.telemetry.measures import Tally
 
 logger = logging.getLogger(__name__)
-
-_answers = Tally("multimood_policy_answers", "Questions to the policy model", ["version", "outcome"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class ServedPolicy:
         self.model = model
         self._taxonomy = taxonomy
         self._deadline_s = deadline_s
-        self._followed = Followed(model, champion, _answers, clock=clock)
+        self._followed = Followed(model, champion, clock=clock)
 
     @property
     def standing(self) -> Standing:

@@ -198,7 +198,7 @@ async def test_a_better_policy_becomes_the_champion_and_can_be_taken_back(
     assert [one["step"] for one in commands.records()] == taken, "each step has its record"
     trust = next(figure for figure in steps[-2]["figures"] if figure["name"] == "trust")
     assert trust["verdict"] == "harmless"
-    assert "multimood_policy_answers_total" in (metrics := await strategist.metrics())
+    assert "multimood_rollout_answers_total" in (metrics := await strategist.metrics())
     assert f'version="{version}"' in metrics
 
 
@@ -250,7 +250,7 @@ async def test_a_canary_whose_promoter_dies_ends_by_its_lease_and_may_be_tried_a
             return (await commands.status())["state"] == "lease over"
 
         await until(is_over, what="the lease's end")
-        assert "multimood_rollout_abandoned 1.0" in await strategist.metrics()
+        assert 'multimood_rollout_abandoned{model="policy"} 1.0' in await strategist.metrics()
         seen = len(platform.decisions)
         await until(lambda: len(platform.decisions) > seen + 40)
         assert {one.policy_served for one in platform.decisions[-15:]} == {"1"}

@@ -19,17 +19,15 @@ from multimood.models import recorded
 from multimood.rollout.followed import MISSES, REST_S, Followed
 from multimood.rollout.shipped import REPLIES, shipped
 from multimood.rollout.standing import Version, place
-from multimood.telemetry.measures import Tally
 from services.responder.__main__ import served_of
 from services.responder.agent import Responder
-from services.responder.served import ServedByVersion, answers
+from services.responder.served import ServedByVersion
 from services.responder.settings import ResponderSettings
 
 pytestmark = pytest.mark.unit
 
 FIRST, SECOND = Version("1", b"a" * 32), Version("2", b"b" * 32)
 FAR_US = 2**60
-TALLY: Tally = answers
 
 
 class Triton:
@@ -65,7 +63,7 @@ class World:
 
     def __init__(self, first_s: float = 0.05) -> None:
         self.triton, self.now = Triton(), 0.0
-        self.followed = Followed(REPLIES, FIRST, TALLY, clock=lambda: self.now)
+        self.followed = Followed(REPLIES, FIRST, clock=lambda: self.now)
         generator = TritonGenerator(self.triton)  # type: ignore[arg-type]
         self.served = ServedByVersion(generator, self.followed, first_s)
         self.settings: dict[str, Any] = {"first_token_s": 0.3}
