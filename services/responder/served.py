@@ -32,11 +32,6 @@ class Served:
     def __init__(self, generator: Generator) -> None:
         self.generator: Final = generator
 
-    @property
-    def name(self) -> str:
-        """Of the model, for the log."""
-        return self.generator.name
-
     def choose(self, _context: pb.Context) -> Chosen:
         """Who writes the reply to this utterance, now."""
         return Chosen(self.generator)
