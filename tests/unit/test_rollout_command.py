@@ -9,9 +9,10 @@ from typer.testing import CliRunner, Result
 
 from multimood.cli import app
 from multimood.cli.rollout_place import Where
+from multimood.cli.rollout_shown import shown_status
 from multimood.local.places import checkout
 from multimood.rollout.shipped import shipped
-from multimood.rollout.standing import NONE
+from multimood.rollout.standing import NONE, Standing
 
 pytestmark = pytest.mark.unit
 
@@ -61,6 +62,13 @@ def test_an_option_counts_more_than_the_environment(monkeypatch: pytest.MonkeyPa
 def test_who_is_champion_while_nothing_was_promoted() -> None:
     assert shipped("policy").sha256 == hashlib.sha256(SHIPPED.read_bytes()).digest()
     assert shipped("policy_esconv") == NONE
+
+
+def test_a_model_of_which_nothing_was_promoted_has_a_status(capsys: pytest.CaptureFixture[str]) -> None:
+    shown_status("responder", [], None, Standing(shipped("responder")))
+    told = capsys.readouterr().out
+    assert f"responder: nothing promoted, champion {shipped('responder')}" in told
+    assert "nothing was ever promoted" in told
 
 
 def test_the_commands_teach() -> None:
