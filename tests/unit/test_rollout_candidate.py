@@ -124,7 +124,7 @@ def test_weights_that_the_gate_let_pass(tmp_path: Path) -> None:
     assert (found.compared.sha256, found.judged_at) == ("ab" * 32, "then")
     file = rules(tmp_path, 'operator = "nightly"\nlearners = ["sft", "dpo"]\npolicies = ["warm"]\n')
     assert approved_by("", file, found) == "nightly"
-    with pytest.raises(PromotionRefusedError, match="lets sft pass, this policy is of 'dpo'"):
+    with pytest.raises(PromotionRefusedError, match="lets sft pass, this is of 'dpo'"):
         approved_by("", rules(tmp_path, 'operator = "nightly"\nlearners = ["sft"]\n'), found)
 
 
@@ -190,8 +190,8 @@ def test_a_human_or_a_file_lets_it_pass(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ('operator = "nightly"\nlearners = ["direct"]', "lets direct pass, this policy is of 'bandit'"),
-        ('operator = "nightly"\nlearners = ["bandit"]\npolicies = ["autumn"]', "names autumn, this policy is 'spring'"),
+        ('operator = "nightly"\nlearners = ["direct"]', "lets direct pass, this is of 'bandit'"),
+        ('operator = "nightly"\nlearners = ["bandit"]\npolicies = ["autumn"]', "names autumn, this is 'spring'"),
         (f'operator = "n"\nlearners = ["bandit"]\nuntil = {TODAY - timedelta(days=1)}', "gave its leave until"),
         ('learners = ["bandit"]', "operator: Field required"),
         ('operator = "n"\nlearners = []', "learners"),
