@@ -107,6 +107,7 @@ ACCESS: Final[Mapping[str, Access]] = MappingProxyType(
         ),
         "responder": Access(
             consumes=(topics.DECISION, topics.REPLY),
+            looks_into=(topics.ROLLOUT,),
             writes=(topics.REPLY_DELTA, topics.REPLY),
         ),
         "reward": Access(

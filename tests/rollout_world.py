@@ -62,6 +62,7 @@ class Commands:
     triton: str
     repository: Path
     audit: Path
+    model: str = "policy"
 
     def start(self, *arguments: object) -> "asyncio.subprocess.Process | Any":
         """Begin one."""
@@ -82,7 +83,7 @@ class Commands:
 
     async def status(self) -> dict[str, Any]:
         """What `status --json` says."""
-        code, out, err = await self.run("status", "--json")
+        code, out, err = await self.run("status", "--json", "--model", self.model)
         assert code == 0, err
         found: dict[str, Any] = json.loads(out)
         return found
@@ -196,41 +197,50 @@ class Platform:
                 await self._say(decision.context.conversation_id, 1)
 
 
+class Assignments:
+    """What the steps say of every conversation at every time, and the hashes of the versions."""
+
+    def __init__(self, steps: Sequence[pb.Rollout], shipped: Version) -> None:
+        course = Course(shipped)
+        self.steps = [step for step in steps if course.take(step)]
+        self.shipped = shipped
+        self.standings = {step.context.utterance_id: standing_of(step) for step in self.steps}
+        self.hashes = {shipped.version: shipped.sha256}
+        for step in self.steps:
+            for version in (step.champion, step.challenger):
+                assert self.hashes.setdefault(version.version, version.sha256) == version.sha256
+
+    def check(self, context: pb.Context, assigned: str, step: str, since_us: int, at_us: int) -> None:
+        """A row names the version that its conversation's hash and the step allow, and a step that was not too old."""
+        standing = self.standings[step] if step else Standing(self.shipped)
+        assert standing is not None
+        times = (at_us, since_us, since_us - LAGS_US)
+        assert assigned in {standing.of(context.tenant, context.conversation_id, when).version for when in times}
+        later = [one for one in self.steps if one.at_us + LAGS_US < since_us]
+        if later:
+            known = [one.context.utterance_id for one in self.steps]
+            assert step in known[known.index(later[-1].context.utterance_id) :], "a step was not followed"
+
+
 def check_rows(decisions: Sequence[pb.Decision], steps: Sequence[pb.Rollout], shipped: Version) -> Counter[str]:
-    """Every row names the version that its conversation's hash and the step allow, and the hash of what was served.
+    """Every decision names the version that its conversation belonged to, and the hash of what was served.
 
     Gives how many decisions each version served, "" for none.
     """
-    course = Course(shipped)
-    steps = [step for step in steps if course.take(step)]
-    standings = {step.context.utterance_id: standing_of(step) for step in steps}
-    hashes = {shipped.version: shipped.sha256}
-    for step in steps:
-        for version in (step.champion, step.challenger):
-            assert hashes.setdefault(version.version, version.sha256) == version.sha256
+    assignments = Assignments(steps, shipped)
     served: Counter[str] = Counter()
     for decision in decisions:
         if decision.override != pb.OVERRIDE_NONE:
             assert not decision.policy_served
             continue
-        standing = standings[decision.rollout_step] if decision.rollout_step else Standing(shipped)
-        assert standing is not None
-        at_us, context = decision.hops[-1].produced_at_us, decision.context
-        allowed = {
-            standing.of(context.tenant, context.conversation_id, when).version for when in (at_us, at_us - LAGS_US)
-        }
-        assert decision.policy_assigned in allowed
-        later = [step for step in steps if step.at_us + LAGS_US < at_us]
-        if later:
-            known = [step.context.utterance_id for step in steps]
-            assert decision.rollout_step in known[known.index(later[-1].context.utterance_id) :], (
-                "a step was not followed"
-            )
+        at_us = decision.hops[-1].produced_at_us
+        assignments.check(decision.context, decision.policy_assigned, decision.rollout_step, at_us, at_us)
         served[decision.policy_served] += 1
         models = {model.name: model for model in decision.models}
         if decision.policy_served:
             model = models["policy"]
-            assert (model.version, model.sha256) == (decision.policy_served, hashes[decision.policy_served])
+            wanted = assignments.hashes[decision.policy_served]
+            assert (model.version, model.sha256) == (decision.policy_served, wanted)
             assert f";policy:{model.version}@{model.sha256.hex()[:12]};" in decision.policy_version
         else:
             assert "policy" not in models

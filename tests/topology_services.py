@@ -18,6 +18,7 @@ from multimood.safety import PersonJudge, Screener, VettedReplies
 from services.joiner import agent as joiner_agent
 from services.joiner.settings import JoinerSettings
 from services.responder import agent as responder_agent
+from services.responder.served import Served
 from services.responder.settings import ResponderSettings
 from services.sentinel import agent as sentinel_agent
 from services.sentinel.answer import Approved
@@ -131,5 +132,5 @@ def responder(model: Writer, **settings: Any) -> Service:
     return Service(
         "responder",
         responder_agent.INPUTS,
-        lambda bus: responder_agent.processor(bus, responder_agent.Responder(bus, model, TEXTS, own), own),
+        lambda bus: responder_agent.processor(bus, responder_agent.Responder(bus, Served(model), TEXTS, own), own),
     )

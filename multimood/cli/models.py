@@ -1,5 +1,6 @@
 """`multimood models`: which models are here, whether they are what this version ships, and what their cards say."""
 
+import asyncio
 import json
 import sys
 from collections.abc import Sequence
@@ -15,11 +16,11 @@ from multimood.cli.explained import explained
 from multimood.cli.written import place
 from multimood.errors import NotFoundError
 from multimood.hub.config import LAST, HubModel, Modality, settings_of, vector_width
-from multimood.learning.replies import placing
 from multimood.local.places import checkout
 from multimood.models import Found, Model, State, look, manifest, recorded
 from multimood.models.shipped import FILE, dump
 from multimood.perception.widths import WidthSettings
+from multimood.rollout.shipped import REPLIES
 
 app = typer.Typer(no_args_is_help=True, help="The models: their files, hashes, licences and cards.")
 
@@ -128,16 +129,19 @@ def place_replies(
     ],
     out: Annotated[Path | None, typer.Option("--out", help="The Triton repository; by default the checkout's.")] = None,
 ) -> None:
-    """Put a reply model of `multimood rl train` beside the shipped one: the responder's next version.
+    """Put a reply model of `multimood rl train` beside the shipped one, for responders that follow no rollout.
 
-    Triton serves the highest version from its next start on, or when it is told to load the model. Every reply and
-    every row of the log then name the version with the hash of its weights; its folder taken away, the one before
-    serves.
+    `multimood rl promote` puts it into service under watch. This only adds the next version, which responders with
+    MULTIMOOD_RESPONDER_VERSIONS=highest ask from Triton's next start on, or when it is told to load the model. Every
+    reply and every row of the log then name the version with the hash of its weights; its folder taken away, the one
+    before serves.
     """
+    from multimood.rollout.placing import place as placed  # noqa: PLC0415 - the store's client is slow to import
+
     with explained():
         repository = out or checkout() / "triton_models"
-        number = placing.place(run, repository)
-    typer.echo(f"{repository / placing.MODEL / str(number)}: served when Triton loads {placing.MODEL} the next time")
+        number = asyncio.run(placed(run, repository))
+    typer.echo(f"{repository / REPLIES / str(number)}: served when Triton loads {REPLIES} the next time")
 
 
 def record_model(name: str) -> None:

@@ -34,13 +34,13 @@ def champion_of(name: str, taxonomy: Taxonomy, data: Path) -> "tuple[Policy, str
 
 
 def _served(taxonomy: Taxonomy, data: Path) -> "tuple[Policy, str]":
-    from multimood.cli.rollout_place import Where, model_of, served  # noqa: PLC0415 - the bus
+    from multimood.cli.rollout_place import Where, policy_model_of, served  # noqa: PLC0415 - the bus
     from multimood.learning.network import Network  # noqa: PLC0415
     from multimood.learning.policies import OnState, read_policy  # noqa: PLC0415
     from multimood.perception.state import STATE  # noqa: PLC0415
     from multimood.rollout.comparison import OWN  # noqa: PLC0415
 
-    model = model_of(taxonomy)
+    model = policy_model_of(taxonomy)
     version, graph = asyncio.run(served(Where.of(data, "", "", ""), model))
     name = f"{model}:{version}"
     if not graph:

@@ -1,4 +1,4 @@
-"""`multimood rl promote|rollback|status`: a policy into service, back out of it, and how that stands."""
+"""`multimood rl promote|rollback|status`: a policy or a reply model into service, out of it, and how that stands."""
 
 import asyncio
 import getpass
@@ -13,7 +13,7 @@ from rich.live import Live
 
 from multimood.cli.brokers import kafka_of
 from multimood.cli.logplace import DATA
-from multimood.cli.rollout_place import Where, audited, model_of, named, placed, shipped_of
+from multimood.cli.rollout_place import Where, audited, goods_of, model_of, named, placed
 from multimood.cli.rollout_shown import shown_progress, shown_status, state_of, time_name, version_name, version_object
 from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
@@ -23,17 +23,21 @@ from multimood.rollout.approval import approved_by, check_never_taken_back
 from multimood.rollout.audit import as_object, as_objects
 from multimood.rollout.candidate import Candidate, candidate_of
 from multimood.rollout.errors import PromotionRefusedError
+from multimood.rollout.shipped import REPLIES, shipped
 from multimood.rollout.standing import NONE, Version
 
 if TYPE_CHECKING:
     from multimood.rollout.promotion import Outcome, Plan
 
 NOT_TAKEN: Final = 3
-"""Exit code: nothing is broken, and the policy is not the champion."""
+"""Exit code: nothing is broken, and it is not the champion."""
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder of the local system.")]
 ModelOption = Annotated[
-    str, typer.Option("--model", help="The policy model on Triton. Default: `policy`, for esconv `policy_esconv`.")
+    str,
+    typer.Option(
+        "--model", help="The model on Triton: `responder`, or a policy model. Default: of RUN, else `policy`."
+    ),
 ]
 RepositoryOption = Annotated[
     str,
@@ -72,7 +76,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def promote(  # noqa: PLR0917 - each is an option
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `multimood rl evaluate` let pass.")],
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A run of a policy or a reply model that `multimood rl evaluate` let pass."),
+    ],
     operator: OperatorOption = "",
     policy_file: Annotated[
         Path | None, typer.Option("--policy-file", help="Rules (TOML) that let it pass in place of a human.")
@@ -100,14 +107,14 @@ def promote(  # noqa: PLR0917 - each is an option
     as_json: JsonOption = False,
     data: DataOption = DATA,
 ) -> None:
-    """Put a policy into service: write, load, check, canary, watch, and complete or roll back.
+    """Put a policy or a reply model into service: write, load, check, canary, watch, and complete or roll back.
 
-    RUN must hold `policy.onnx` and a `gate.json` that let exactly this graph pass, compared with the champion that
-    serves now; there is no way round the gate, and beyond it a human (--operator) or a file of rules (--policy-file)
-    has to let it pass. The graph is tried on every Triton server, becomes the next version of the model, and gets a
-    share of the conversations; trust, failures of the crisis gate, escalations, refused replies, missing answers and
-    latency are compared with the champion's. What is
-    worse is rolled back at once. Ctrl-C, or a kill, leaves a canary that ends by its lease.
+    RUN must hold `policy.onnx`, or `model.gguf`, and a `gate.json` that let exactly this file pass, compared with the
+    champion that serves now; there is no way round the gate, and beyond it a human (--operator) or a file of rules
+    (--policy-file) has to let it pass. It is tried on every Triton server, becomes the next version of the model, and
+    gets a share of the conversations; trust, failures of the crisis gate, escalations, refused replies, missing answers
+    and latency are compared with the champion's. What is worse is rolled back at once. Ctrl-C, or a kill, leaves a
+    canary that ends by its lease.
 
     Exit code 0: it is the champion. 3: it was rolled back, or somebody else took a step. 1: it was refused, or a server
     did not answer; should a canary have begun, it ends by its lease.
@@ -115,7 +122,7 @@ def promote(  # noqa: PLR0917 - each is an option
     where = Where.of(data, repository, triton, audit)
     candidate = candidate_of(run)
     who = approved_by(operator, policy_file, candidate)
-    name = model or model_of(candidate.taxonomy)
+    name = model_of(candidate, model)
     shares = (share,) if share is not None else _shares(stages)
     console = Console(stderr=True)
     from multimood.rollout.promotion import Plan  # noqa: PLC0415 - numpy and the bus are slow to import
@@ -139,32 +146,34 @@ def promote(  # noqa: PLR0917 - each is an option
 async def _promoted(  # noqa: PLR0917 - the options
     candidate: Candidate, name: str, who: str, plan: "Plan", where: Where, keep: int, by_rules: bool, console: Console
 ) -> "tuple[Version, Outcome]":
+    from multimood.rollout.observed import of_policy, of_reply_model  # noqa: PLC0415
     from multimood.rollout.promotion import Promotion  # noqa: PLC0415
     from multimood.rollout.steps import Rollout, course_of, needed_by, steps_of, used_in  # noqa: PLC0415
 
-    kafka, shipped = kafka_of(where.data), shipped_of(name)
+    kafka, first = kafka_of(where.data), shipped(name)
     steps = await steps_of(kafka, name)
     if by_rules:
         check_never_taken_back(steps, candidate)
-    standing = course_of(steps, shipped).standing
+    standing = course_of(steps, first).standing
     if standing.is_canary(now_us()):
         raise PromotionRefusedError(
             f"a canary of {name} {standing.challenger} is going on, until {time_name(standing.until_us)} if nobody "
             "renews it: wait for its end, or `multimood rl rollback`"
         )
     if candidate.sha256 == standing.champion.sha256:
-        raise PromotionRefusedError(f"this policy is the champion already: {name} {standing.champion}")
+        raise PromotionRefusedError(f"this is the champion already: {name} {standing.champion}")
     candidate.compared.check(name, standing.champion)
     async with placed(where, name) as place, audited(where) as audit:
-        with console.status("trying the graph, and loading it"):
-            version = await place.bring(candidate, used_in(steps))
+        with console.status("trying it, and loading it"):
+            version = await place.bring(goods_of(candidate), used_in(steps))
         console.print(f"{name} {version} is ready on {len(place.servers.each)} server(s)", highlight=False)
         rollout = Rollout(name, standing.champion, version, who)
         with Live(console=console, refresh_per_second=2, transient=True) as live:
-            promotion = Promotion(rollout, plan, kafka, audit, lambda seen: live.update(shown_progress(seen)))
+            reads = of_reply_model if name == REPLIES else of_policy
+            promotion = Promotion(rollout, plan, kafka, audit, lambda seen: live.update(shown_progress(seen)), reads)
             outcome = await promotion.run()
         try:
-            await place.prune(needed_by(await steps_of(kafka, name), shipped), keep)
+            await place.prune(needed_by(await steps_of(kafka, name), first), keep)
         except MultimoodError as error:  # the outcome is what counts; the next promotion prunes
             console.print(f"old versions stay for now: {error}", highlight=False, markup=False)
         return version, outcome
@@ -172,7 +181,10 @@ async def _promoted(  # noqa: PLR0917 - the options
 
 def rollback(  # noqa: PLR0917 - each is an option
     to: Annotated[
-        str, typer.Option("--to", help="A version; `none`: the fusion model's own distribution. Default: the former.")
+        str,
+        typer.Option(
+            "--to", help="A version; of a policy `none`: the fusion model's own distribution. Default: the former."
+        ),
     ] = "",
     reason: Annotated[str, typer.Option("--reason", help="For whoever reads the history.")] = "by hand",
     operator: OperatorOption = "",
@@ -200,7 +212,7 @@ async def _rolled_back(name: str, to: str, reason: str, who: str, where: Where) 
     from multimood.rollout.steps import Rollout, course_of, former_of, publish, steps_of  # noqa: PLC0415
 
     kafka = kafka_of(where.data)
-    course = course_of(await steps_of(kafka, name), shipped_of(name))
+    course = course_of(await steps_of(kafka, name), shipped(name))
     last, standing = course.last, course.standing
     target: Version | None = standing.champion
     if to or standing.challenger is None:
@@ -211,7 +223,7 @@ async def _rolled_back(name: str, to: str, reason: str, who: str, where: Where) 
             )
         async with placed(where, name) as place:
             if to:
-                target = NONE if to == "none" else await named(place, to)
+                target = NONE if to == "none" and name != REPLIES else await named(place, to)
             if target is not None and target.version:
                 await place.check(target)
     assert target is not None
@@ -242,7 +254,7 @@ def status(
 
     name = model or MODEL["mesc"]
     steps = asyncio.run(steps_of(kafka_of(data), name))
-    course = course_of(steps, shipped_of(name))
+    course = course_of(steps, shipped(name))
     last, standing = course.last, course.standing
     if as_json:
         found: dict[str, object] = {

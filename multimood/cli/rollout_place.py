@@ -1,4 +1,4 @@
-"""Where `multimood rl` puts a policy into service: model repository, Triton, audit."""
+"""Where `multimood rl` puts a policy or a reply model into service: model repository, Triton, audit."""
 
 import asyncio
 import contextlib
@@ -6,26 +6,25 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from multimood.cli.brokers import kafka_of
 from multimood.cli.logplace import store_of
 from multimood.errors import UnavailableError
 from multimood.local.endpoints import Endpoints
-from multimood.models import recorded
 from multimood.perception.fusion import Taxonomy
-from multimood.perception.strategy import MODEL, SHIPPED
+from multimood.perception.strategy import MODEL
 from multimood.rollout.audit import Audit, BucketShelf, FolderShelf
+from multimood.rollout.candidate import Candidate, PolicyCandidate, ReplyCandidate
 from multimood.rollout.errors import PromotionRefusedError
 from multimood.rollout.settings import RolloutSettings
+from multimood.rollout.shipped import REPLIES, shipped
 from multimood.rollout.standing import NONE, Version
 from multimood.settings import StoreSettings
 
 if TYPE_CHECKING:
-    from multimood.rollout.bring import Place
+    from multimood.rollout.bring import Goods, Place
     from multimood.rollout.repository import Repository
-
-GRAPH: Final = "triton_models/policy/1/model.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +43,48 @@ class Where:
         return cls(data, repository or own.repository, triton or own.triton, audit or own.audit)
 
 
-def model_of(taxonomy: Taxonomy) -> str:
+def policy_model_of(taxonomy: Taxonomy) -> str:
     """The policy model's name by default."""
     return MODEL[taxonomy] or f"policy_{taxonomy}"
 
 
-def shipped_of(model: str) -> Version:
-    """The champion while nothing was promoted: the version that is shipped, of a model that is."""
-    if model != MODEL["mesc"]:
-        return NONE
-    return Version(SHIPPED, bytes.fromhex(recorded(model).files[GRAPH]))
+def model_of(candidate: Candidate, named: str = "") -> str:
+    """The name that a candidate is served under on Triton: the one that is `named`, else the usual one.
+
+    Raises:
+        PromotionRefusedError: it is none for such a candidate.
+    """
+    if isinstance(candidate, ReplyCandidate):
+        if named not in {"", REPLIES}:
+            raise PromotionRefusedError(f"a reply model goes into service as {REPLIES}, not as {named}")
+        return REPLIES
+    assert isinstance(candidate, PolicyCandidate)
+    if named == REPLIES:
+        raise PromotionRefusedError(f"{REPLIES} is the reply model, and this is a policy")
+    return named or policy_model_of(candidate.taxonomy)
+
+
+def goods_of(candidate: Candidate) -> "Goods":
+    """What is brought of it."""
+    from multimood.rollout.policies import PolicyGoods  # noqa: PLC0415 - numpy
+    from multimood.rollout.replies import ReplyGoods  # noqa: PLC0415
+
+    if isinstance(candidate, ReplyCandidate):
+        return ReplyGoods(candidate)
+    assert isinstance(candidate, PolicyCandidate)
+    return PolicyGoods(candidate)
 
 
 @contextlib.asynccontextmanager
 async def placed(where: Where, model: str) -> "AsyncIterator[Place]":
-    """A policy model's repository and servers. Raises UnavailableError, ConfigurationError."""
+    """A model's repository and servers. Raises UnavailableError, ConfigurationError."""
     from multimood.rollout.bring import Place  # noqa: PLC0415 - numpy
     from multimood.rollout.serving import Servers  # noqa: PLC0415
 
     address = where.triton or f"127.0.0.1:{_local(where).ports['triton.http']}"
     servers = await asyncio.to_thread(Servers.at, address)
     async with _repository(where) as repository:
-        yield Place(model, repository, servers)
+        yield Place(model, repository, servers, shipped(model))
 
 
 async def served(where: Where, model: str) -> tuple[Version, bytes]:
@@ -76,8 +95,8 @@ async def served(where: Where, model: str) -> tuple[Version, bytes]:
     """
     from multimood.rollout.steps import course_of, steps_of  # noqa: PLC0415 - the bus
 
-    champion = course_of(await steps_of(kafka_of(where.data), model), shipped_of(model)).standing.champion
-    if champion in {NONE, shipped_of(model)}:  # whoever promoted nothing needs no repository that can be read
+    champion = course_of(await steps_of(kafka_of(where.data), model), shipped(model)).standing.champion
+    if champion in {NONE, shipped(model)}:  # whoever promoted nothing needs no repository that can be read
         return champion, b""
     async with _repository(where) as repository:
         graph = await repository.read(model, int(champion.version))
@@ -121,7 +140,7 @@ async def audited(where: Where) -> AsyncIterator[Audit]:
 
 async def named(place: "Place", name: str) -> Version:
     """A version in the repository. Raises PromotionRefusedError for one that is not there."""
-    there = await place.repository.versions(place.model)
+    there = await place.versions()
     if not (name.isascii() and name.isdecimal() and int(name) in there):
         known = ", ".join(map(str, sorted(there))) or "none"
         raise PromotionRefusedError(f"{place.model} has no version {name!r}; there are {known}")

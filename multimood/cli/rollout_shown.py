@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console, Group
@@ -83,7 +84,7 @@ def stage_name(step: pb.Rollout) -> str:
 def _told_steps(steps: Sequence[pb.Rollout]) -> list[pb.Rollout]:
     """Without the renewals of a lease, but the last."""
     kept = []
-    for step, after in zip(steps, [*steps[1:], None], strict=True):
+    for step, after in zip_longest(steps, steps[1:]):
         same = after is not None and (after.rollout_id, after.stage, after.share) == (
             step.rollout_id, step.stage, step.share,
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """Writing replies with a language model: one small interface, two ways to reach a model, and the prompt."""
 
-from multimood.generation.ask import Ask, ChatMessage, Finish, Generator, Piece, Token
+from multimood.generation.ask import Ask, ChatMessage, Finish, Generator, Piece, Token, Writer
 from multimood.generation.errors import BusyError, RefusedError
 from multimood.generation.openai import OpenAIGenerator
 from multimood.generation.patience import Patience, patiently
@@ -21,5 +21,6 @@ __all__ = [
     "Situation",
     "Token",
     "TritonGenerator",
+    "Writer",
     "patiently",
 ]

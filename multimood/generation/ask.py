@@ -64,8 +64,8 @@ class Piece:
     """Those since the last piece; none when they were not asked for, or are not told."""
 
 
-class Generator(Protocol):
-    """A language model that can be reached."""
+class Writer(Protocol):
+    """A language model that writes."""
 
     @property
     def name(self) -> str:
@@ -78,6 +78,10 @@ class Generator(Protocol):
             UnavailableError: the model cannot be reached, or broke off: a new call may succeed.
             MultimoodError: it will not answer this, or is not configured rightly.
         """
+
+
+class Generator(Writer, Protocol):
+    """A language model that can be reached."""
 
     async def ready(self) -> bool:
         """Tell whether the model takes requests now."""

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from multimood.errors import DeadlineExceededError, UnavailableError
-from multimood.generation.ask import Ask, Generator, Piece
+from multimood.generation.ask import Ask, Piece, Writer
 from multimood.generation.errors import BusyError
 
 
@@ -23,14 +23,14 @@ class Patience:
     """Before the second attempt; doubled before each further one."""
 
 
-async def patiently(generator: Generator, ask: Ask, patience: Patience) -> AsyncGenerator[Piece, None]:
+async def patiently(writer: Writer, ask: Ask, patience: Patience) -> AsyncGenerator[Piece, None]:
     """Stream a reply within the times.
 
     An attempt that fails before any text, in a way that may pass, is followed by another while there is time for it.
 
     Raises:
         DeadlineExceededError: the first text or the end did not come in time.
-        MultimoodError: as the generator raises.
+        MultimoodError: as the writer raises.
     """
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -38,9 +38,9 @@ async def patiently(generator: Generator, ask: Ask, patience: Patience) -> Async
     pause, spoke = patience.pause_s, False
     while True:
         try:
-            async with aclosing(generator.stream(ask)) as pieces:
+            async with aclosing(writer.stream(ask)) as pieces:
                 while True:
-                    piece = await _next(pieces, generator.name, whole if spoke else first)
+                    piece = await _next(pieces, writer.name, whole if spoke else first)
                     spoke = spoke or bool(piece.text)
                     yield piece
                     if piece.finish:

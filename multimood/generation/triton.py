@@ -43,9 +43,15 @@ class TritonGenerator:
     that gives weights BYTES [1], a SHA-256, has it in its version.
     """
 
-    def __init__(self, client: InferenceClient, name: str = MODEL) -> None:
+    def __init__(self, client: InferenceClient, name: str = MODEL, version: str = "") -> None:
+        """`version`: of the model, where several are served; empty: the latest."""
         self._client = client
         self.name: Final = name
+        self._version: Final = version
+
+    def of(self, version: str) -> "TritonGenerator":
+        """A version of the same model, by the same connection."""
+        return TritonGenerator(self._client, self.name, version)
 
     async def stream(self, ask: Ask) -> AsyncGenerator[Piece, None]:
         """See `Generator`."""
@@ -59,7 +65,8 @@ class TritonGenerator:
         if ask.log_probs:
             inputs["log_probs"] = np.array([True])
         decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a token may end inside a letter
-        async with aclosing(cast("Any", self._client.stream(self.name, inputs, deadline_s=ask.within_s))) as answers:
+        stream = self._client.stream(self.name, inputs, deadline_s=ask.within_s, version=self._version)
+        async with aclosing(cast("Any", stream)) as answers:
             async for answer in answers:
                 outputs = answer.outputs
                 finish = cast("Finish", outputs["finish"][0].decode())

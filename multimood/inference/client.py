@@ -69,12 +69,14 @@ class InferenceClient:
             except TimeoutError:
                 raise self._late(model, limit_s) from None
 
-    async def stream(self, model: str, inputs: Arrays, deadline_s: float | None = None) -> AsyncIterator[Inference]:
+    async def stream(
+        self, model: str, inputs: Arrays, deadline_s: float | None = None, *, version: str = ""
+    ) -> AsyncIterator[Inference]:
         """Ask a decoupled model, and give its responses as they come.
 
         `deadline_s` is for all of the stream. Without it, none of the responses may take longer than the settings'
         deadline. Leaving the loop early cancels the request on the server: at once inside `contextlib.aclosing`,
-        otherwise when the iterator is collected.
+        otherwise when the iterator is collected. `version`: see `infer`.
         """
         with Call(model) as call:
             tensors = request_tensors(model, inputs)
@@ -83,7 +85,7 @@ class InferenceClient:
                 try:
                     await self._take_turn(model, call, due)
                     try:
-                        responses = open_stream(self._connected(), model, tensors)
+                        responses = open_stream(self._connected(), model, version, tensors)
                         try:
                             while (one := await self._next(model, responses, due)) is not None:
                                 call.answered()

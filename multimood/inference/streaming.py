@@ -14,9 +14,9 @@ FAILED_END_S: Final = 1.0
 """How long a stream that was left, or has failed, may take to come to its end before it is cancelled."""
 
 
-def open_stream(connection: Any, model: str, tensors: Tensors) -> Any:
+def open_stream(connection: Any, model: str, version: str, tensors: Tensors) -> Any:
     """Send a request; what is given yields (result, error) pairs until the model's answer is complete."""
-    return connection.stream_infer(_once(model, tensors))
+    return connection.stream_infer(_once(model, version, tensors))
 
 
 async def end_stream(responses: Any, within_s: float = LEFT_END_S) -> None:
@@ -35,6 +35,6 @@ async def end_stream(responses: Any, within_s: float = LEFT_END_S) -> None:
         responses.cancel()  # without effect on one that has ended
 
 
-async def _once(model: str, tensors: Tensors) -> AsyncIterator[dict[str, Any]]:
+async def _once(model: str, version: str, tensors: Tensors) -> AsyncIterator[dict[str, Any]]:
     """The aio client has no way of telling where one answer ends and the next begins."""
-    yield {"model_name": model, "inputs": tensors}
+    yield {"model_name": model, "model_version": version, "inputs": tensors}

@@ -15,6 +15,7 @@ from multimood.local.ports import HOST
 from multimood.local.process import Child
 from multimood.local.triton_http import READY, AnswerError, TritonHttp
 from multimood.local.triton_install import TritonInstall, models
+from multimood.rollout.serving import TRIAL
 
 EXIT_TIMEOUT_S: Final = 5
 """How long the server lets requests finish when it is told to stop."""
@@ -96,9 +97,11 @@ class TritonServer:
         if not self.alive():
             return []
         try:
-            loaded = [one for one in self._http.versions() if one.state == READY]
+            every = [one for one in self._http.versions() if one.state == READY]
         except MultimoodError:  # a matter for whoever asks whether it is alive
             return []
+        # What is tried is gone at any moment, and then answers nothing.
+        loaded = [one for one in every if not one.model.endswith(TRIAL)]
         silent = [one.model for one in loaded if not self._answers(one.model, one.version)]
         gone = [model for model in self._models if model not in {one.model for one in loaded}]
         dead = list(dict.fromkeys([*silent, *gone]))

@@ -122,9 +122,9 @@ class TritonHttp:
         """Take a model out of service; it answers no more when this returns."""
         self._call(f"/v2/repository/models/{model}/unload", b"{}", within_s=RELOAD_S)
 
-    def load(self, model: str) -> None:
+    def load(self, model: str, within_s: float = RELOAD_S) -> None:
         """Load a model, or versions that were added to it; it serves when this returns. Others are not touched."""
-        self._call(f"/v2/repository/models/{model}/load", b"{}", within_s=RELOAD_S, quotes=True)
+        self._call(f"/v2/repository/models/{model}/load", b"{}", within_s=within_s, quotes=True)
 
     def load_from(self, model: str, config: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
         """Load a model that is in no repository, out of this call: its configuration and its files, by path."""
@@ -148,6 +148,19 @@ class TritonHttp:
             f"{_path_of(model, version)}/infer", json.dumps({"inputs": asked}).encode(), within_s=CANARY_S
         )
         return {one["name"]: one["data"] for one in json.loads(answer)["outputs"]}
+
+    def generate(
+        self, model: str, inputs: Mapping[str, Any], version: str = "", within_s: float = RELOAD_S
+    ) -> list[dict[str, Any]]:
+        """Ask a decoupled model by the names of its inputs; gives every response's outputs, once all are there."""
+        answer = self._call(
+            f"{_path_of(model, version)}/generate_stream", json.dumps(inputs).encode(), within_s=within_s
+        )
+        lines = [line.removeprefix(b"data:") for line in answer.splitlines() if line.startswith(b"data:")]
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError:
+            raise AnswerError(f"{model} answers something that cannot be read") from None
 
     def _is_ok(self, path: str) -> bool:
         try:

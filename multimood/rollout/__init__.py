@@ -1,1 +1,1 @@
-"""A policy's way into service: `multimood rl promote`, `rollback`, `status` (docs/offline-rl-rollout.md)."""
+"""The way of a policy or a reply model into service, `multimood rl promote`: docs/offline-rl-rollout.md says it."""

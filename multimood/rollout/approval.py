@@ -1,4 +1,4 @@
-"""Who lets a policy pass that the gate let pass: a human by name, or a file of rules that a human wrote."""
+"""Who lets pass what the gate let pass: a human by name, or a file of rules that a human wrote."""
 
 import tomllib
 from collections.abc import Iterable
@@ -20,9 +20,9 @@ class Approvals(BaseModel):
     operator: str = Field(min_length=1, max_length=64)
     """Who answers for it; the steps name them."""
     learners: list[str] = Field(min_length=1)
-    """Learners whose policies may be promoted: direct, bandit, cql."""
+    """Learners whose work may be promoted: direct, bandit, cql; of reply models sft, dpo, grpo."""
     policies: list[str] = []
-    """Names of policies that may be promoted; empty: any."""
+    """Names of policies that may be promoted, of reply models the names of their runs' folders; empty: any."""
     until: date | None = None
     """Last day (UTC) of this leave."""
 
@@ -36,15 +36,15 @@ def approved_by(operator: str, file: Path | None, candidate: Candidate) -> str:
     if file is None:
         if not operator:
             raise PromotionRefusedError(
-                "somebody must let this policy pass: say who with --operator NAME, or give --policy-file"
+                "somebody must let this pass: say who with --operator NAME, or give --policy-file"
             )
         return operator
     approvals = _read(file)
     learner, policy = (candidate.properties.get(name, "") for name in ("learner", "policy"))
     if learner not in approvals.learners:
-        raise PromotionRefusedError(f"{file} lets {', '.join(approvals.learners)} pass, this policy is of {learner!r}")
+        raise PromotionRefusedError(f"{file} lets {', '.join(approvals.learners)} pass, this is of {learner!r}")
     if approvals.policies and policy not in approvals.policies:
-        raise PromotionRefusedError(f"{file} names {', '.join(approvals.policies)}, this policy is {policy!r}")
+        raise PromotionRefusedError(f"{file} names {', '.join(approvals.policies)}, this is {policy!r}")
     if approvals.until is not None and datetime.now(UTC).date() > approvals.until:
         raise PromotionRefusedError(f"{file} gave its leave until {approvals.until}: renew it")
     return operator or approvals.operator
@@ -59,7 +59,7 @@ def check_never_taken_back(steps: Iterable[pb.Rollout], candidate: Candidate) ->
     for step in steps:
         if step.stage == pb.ROLLOUT_STAGE_ROLLED_BACK and step.challenger.sha256 == candidate.sha256:
             raise PromotionRefusedError(
-                f"this policy was taken back before ({step.reason}): somebody must let it pass by name, --operator NAME"
+                f"this was taken back before ({step.reason}): somebody must let it pass by name, --operator NAME"
             )
 
 

@@ -1,4 +1,4 @@
-"""With whom the gate compared a policy: its leave is worth nothing once somebody else serves. Pure."""
+"""With whom the gate compared a policy or a reply model: its leave is worth nothing once somebody else serves. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ OWN: Final = "none"
 LEAST: Final = 0.5
 """Of the judged decisions the share that the champion must have made, where the log's own policy was to be beaten."""
 REMEDY: Final = "judge it beside that one, `multimood rl evaluate RUN --champion served`"
+OF_REPLIES: Final = "train and judge it anew with --base, the file of the weights that serve"
 _TOLD: Final = 3
 
 
@@ -24,9 +25,10 @@ class Comparison:
     name: str
     """In the gate's words."""
     sha256: str
-    """Of the champion's graph, in hexadecimal digits, or `OWN`; empty: the policy that wrote the log."""
+    """Of the champion's graph or weights, in hexadecimal digits, or `OWN`; empty: the policy that wrote the log."""
     decisions: Mapping[str, int]
     """The decisions that were judged, by the `policy_version` of their rows."""
+    remedy: str = REMEDY
 
     @classmethod
     def of(cls, gate: Mapping[str, Any]) -> Self:
@@ -38,8 +40,13 @@ class Comparison:
         decisions = {str(name): count for name, count in counts.items() if isinstance(count, int) and count > 0}
         return cls(str(gate.get("champion", "")), str(gate.get("champion_sha256") or ""), decisions)
 
+    @classmethod
+    def of_replies(cls, gate: Mapping[str, Any]) -> Self:
+        """The same of a reply model: it was compared with the weights that it was taught from."""
+        return cls(str(gate.get("champion", "")), str(gate.get("champion_sha256") or ""), {}, OF_REPLIES)
+
     def check(self, model: str, champion: Version) -> None:
-        """See that it was compared with the champion that serves now. `model`: the policy model's name.
+        """See that it was compared with the champion that serves now. `model`: its name on Triton.
 
         Version 1, which is shipped, passes the fusion model's own distribution on: what either decided, both did.
 
@@ -50,12 +57,12 @@ class Comparison:
             if self.sha256 != (champion.sha256.hex() or OWN):
                 raise PromotionRefusedError(
                     f"the gate compared it with {self.name or 'a policy'} ({self.sha256[:12]}), but {model} {champion} "
-                    f"serves: {REMEDY}"
+                    f"serves: {self.remedy}"
                 )
             return
         if not self.decisions:
             raise PromotionRefusedError(
-                "gate.json does not say whose decisions were judged: run `multimood rl evaluate` on this run again"
+                "gate.json does not say whom it was compared with: run `multimood rl evaluate` on this run again"
             )
         made = Counter[str]()
         for version, count in self.decisions.items():
@@ -65,7 +72,7 @@ class Comparison:
             others = ", ".join(f"{name} {count}" for name, count in made.most_common(_TOLD))
             raise PromotionRefusedError(
                 f"the gate compared it with the policies that wrote the log ({others} of {made.total()} decisions), but"
-                f" {model} {champion} serves: {REMEDY}"
+                f" {model} {champion} serves: {self.remedy}"
             )
 
 

@@ -2,6 +2,6 @@ from multimood.errors import MultimoodError
 
 
 class PromotionRefusedError(MultimoodError):
-    """A policy that must not be served, or not now; the message says why and what to do."""
+    """A policy or a reply model that must not be served, or not now; the message says why and what to do."""
 
     code = "promotion_refused"

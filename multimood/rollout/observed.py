@@ -1,7 +1,7 @@
 """What became of the conversations of champion and challenger, folded from the topics. Pure; ids and numbers only."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -40,29 +40,62 @@ class _Conversation:
 
 @dataclass(slots=True)
 class _Turn:
-    """An utterance, of which some records may come before its decision."""
+    """An utterance, of which some records may come before the one that says to which version it was given."""
 
     of: _Conversation | None = None
     early: list[tuple[str, float]] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a record says of the version that its utterance was given to."""
+
+    context: pb.Context
+    assigned: str
+    """Version; empty: to none."""
+    served: str
+    """The version that answered; empty: none did."""
+    step: str
+    """Of the rollout."""
+
+
+def of_policy(message: Message) -> Given | None:
+    """Of a policy the decision says it."""
+    if not isinstance(message, pb.Decision):
+        return None
+    return Given(message.context, message.policy_assigned, message.policy_served, message.rollout_step)
+
+
+def of_reply_model(message: Message) -> Given | None:
+    """Of a reply model the reply does; a vetted one, too, where the model was to write."""
+    if not isinstance(message, pb.Reply):
+        return None
+    served = message.model_version.partition("@")[0]
+    return Given(message.context, message.model_assigned, served, message.rollout_step)
+
+
+Reads = Callable[[Message], Given | None]
+
+
 class Observed:
     """Folds decisions, replies, trust scores and escalations, in whatever order and however often they come.
 
-    Only decisions count that a step of this rollout led to: `step` tells it of each.
+    Only utterances count that were given to a version by a step of this rollout: `step` tells it of each, and `reads`
+    finds in a record which version that was.
     """
 
-    def __init__(self, champion: str, challenger: str) -> None:
+    def __init__(self, champion: str, challenger: str, reads: Reads = of_policy) -> None:
         self._versions = (champion, challenger)
+        self._reads = reads
         self._steps: set[str] = set()
         self._turns: OrderedDict[str, _Turn] = OrderedDict()
         self._conversations: dict[str, dict[str, _Conversation]] = {champion: {}, challenger: {}}
         self._latest: dict[str, _Conversation] = {}
-        self.decisions: dict[str, int] = {champion: 0, challenger: 0}
+        self.utterances: dict[str, int] = {champion: 0, challenger: 0}
 
     def step(self, identity: str) -> None:
-        """Count decisions that this step led to."""
+        """Count utterances that this step led to."""
         self._steps.add(identity)
 
     def conversations(self, version: str) -> int:
@@ -71,9 +104,10 @@ class Observed:
 
     def see(self, message: Message) -> None:
         """Take a record of one of the topics."""
-        if isinstance(message, pb.Decision):
-            self._decided(message)
-        elif isinstance(message, pb.Reply):
+        given = self._reads(message)
+        if given is not None:
+            self._give(given)
+        if isinstance(message, pb.Reply):
             is_vetted = message.source == pb.REPLY_SOURCE_VETTED_FALLBACK
             self._note(message.context, "refused_replies", float(is_vetted))
             if (latency_ms := _latency_ms(message.hops)) is not None:
@@ -92,21 +126,21 @@ class Observed:
         champion, challenger = (self._values(version) for version in self._versions)
         return judge(champion, challenger, least)
 
-    def _decided(self, decision: pb.Decision) -> None:
-        version = decision.policy_assigned
-        if version not in self._versions or decision.rollout_step not in self._steps:
+    def _give(self, given: Given) -> None:
+        version, context = given.assigned, given.context
+        if version not in self._versions or given.step not in self._steps:
             return
-        turn = self._turn(decision.context)
+        turn = self._turn(context)
         if turn.of is not None:
             return
-        of, name = self._conversations[version], _conversation_of(decision.context)
+        of, name = self._conversations[version], _conversation_of(context)
         if name not in of:
             if len(of) >= MOST_CONVERSATIONS:
                 return
             of[name] = _Conversation(flags={"escalations": False, "safety_failures": False})
         turn.of = self._latest[name] = of[name]
-        self.decisions[version] += 1
-        turn.of.add("unanswered", float(decision.policy_served != version))
+        self.utterances[version] += 1
+        turn.of.add("unanswered", float(given.served != version))
         for early in turn.early:
             _count(turn.of, *early)
         turn.early.clear()

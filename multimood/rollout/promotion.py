@@ -19,7 +19,7 @@ from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import UnavailableError
 from multimood.rollout.audit import Audit
 from multimood.rollout.guard import Figure, told
-from multimood.rollout.observed import Observed
+from multimood.rollout.observed import Observed, Reads, of_policy
 from multimood.rollout.standing import ENDS
 from multimood.rollout.steps import Rollout, publish
 from multimood.settings import KafkaSettings
@@ -59,7 +59,7 @@ class Progress:
     until_us: int
     conversations: tuple[int, int]
     """Of champion and challenger, in this stage."""
-    decisions: tuple[int, int]
+    utterances: tuple[int, int]
     figures: Sequence[Figure]
 
 
@@ -83,6 +83,8 @@ class Promotion:
     kafka: KafkaSettings
     audit: Audit
     tell: Callable[[Progress], None] = lambda _progress: None
+    reads: Reads = of_policy
+    """Which record says to which version an utterance was given: of a policy another than of a reply model."""
     began: float = field(default_factory=time.monotonic, init=False)
     _observed: Observed = field(init=False)
     _own: set[str] = field(default_factory=set, init=False)
@@ -95,7 +97,7 @@ class Promotion:
     _until_us: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self._observed = Observed(self.rollout.champion.version, self.rollout.challenger.version)
+        self._observed = Observed(self.rollout.champion.version, self.rollout.challenger.version, self.reads)
 
     async def run(self) -> Outcome:
         """Take all steps to an end. Broken off, the challenger's lease ends.
@@ -154,9 +156,11 @@ class Promotion:
                 )
             figures = self._observed.figures(self.plan.least)
             here = [self._observed.conversations(v) - b for v, b in zip(versions, before, strict=True)]
-            decisions = [self._observed.decisions[version] for version in versions]
+            utterances = [self._observed.utterances[version] for version in versions]
             self.tell(
-                Progress(self.rollout, share, self._until_us, (here[0], here[1]), (decisions[0], decisions[1]), figures)
+                Progress(
+                    self.rollout, share, self._until_us, (here[0], here[1]), (utterances[0], utterances[1]), figures
+                )
             )
             worse = [told(figure) for figure in figures if figure.verdict == "worse"]
             if worse:

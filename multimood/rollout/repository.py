@@ -1,8 +1,9 @@
-"""Triton's model repository, in a folder or on S3: the versions of a policy model, and another one.
+"""Triton's model repository, in a folder or on S3: the versions of a model, and another one.
 
 A version is never changed, and it is there whole or not at all: Triton may be told to load at any moment, by anybody.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -11,7 +12,7 @@ import shutil
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -25,7 +26,14 @@ from multimood.store.errors import ChangedObjectError, MissingObjectError
 
 CONFIG: Final = "config.pbtxt"
 GRAPH: Final = "model.onnx"
+WEIGHTS: Final = "model.gguf"
+PROGRAM: Final = ("chat.py", "engine.py", "model.py")
+"""Of the responder: the same in each of its versions, whose weights lie beside it, but for those that are shipped."""
+Content: TypeAlias = bytes | Path
+"""Of a file: what is in it, or the file that it is copied from."""
 MEDIA_TYPE: Final = "application/octet-stream"
+_MADE_OF: Final = (GRAPH, WEIGHTS)
+_MAKES_ONE: Final = (*_MADE_OF, "model.py")
 _NUMBER: Final = re.compile(r"[1-9]\d{0,17}")
 _KEYS: Final = {
     "AWS_ACCESS_KEY_ID": "access_key",
@@ -39,13 +47,16 @@ class Repository(Protocol):
     """A model repository. All raise UnavailableError when the place does not answer."""
 
     async def versions(self, model: str) -> Mapping[int, bytes]:
-        """The SHA-256 of the graph of each version that is there."""
+        """The SHA-256 of what makes each version: graph or weights; empty of one that has its program alone."""
 
-    async def read(self, model: str, version: int) -> bytes:
-        """The graph of a version. Raises PromotionRefusedError when it is not there."""
+    async def read(self, model: str, version: int, name: str = GRAPH) -> bytes:
+        """A small file of a version. Raises PromotionRefusedError when it is not there."""
 
-    async def write(self, model: str, version: int, graph: bytes, config: str) -> None:
-        """Add a version, and the model's configuration where there is none.
+    async def config(self, model: str) -> str:
+        """The model's configuration. Raises PromotionRefusedError when there is none."""
+
+    async def write(self, model: str, version: int, files: Mapping[str, Content], config: str) -> None:
+        """Add a version, and the model's configuration where there is none. The last of the files makes it one.
 
         Raises PromotionRefusedError when somebody has just added the same one.
         """
@@ -62,40 +73,27 @@ class FolderRepository:
 
     async def versions(self, model: str) -> Mapping[int, bytes]:
         """See Repository."""
-        graphs = (self.root / model).glob(f"*/{GRAPH}")
-        found = {graph.parent.name: graph for graph in graphs if _NUMBER.fullmatch(graph.parent.name)}
-        return {int(name): hashlib.sha256(graph.read_bytes()).digest() for name, graph in found.items()}
+        return await asyncio.to_thread(lambda: {number: _digest(folder) for number, folder in self._folders(model)})
 
-    async def read(self, model: str, version: int) -> bytes:
+    async def read(self, model: str, version: int, name: str = GRAPH) -> bytes:
         """See Repository."""
         try:
-            return (self.root / model / str(version) / GRAPH).read_bytes()
+            return (self.root / model / str(version) / name).read_bytes()
         except FileNotFoundError:
             raise _absent(model, version) from None
 
-    async def write(self, model: str, version: int, graph: bytes, config: str) -> None:
+    async def config(self, model: str) -> str:
+        """See Repository."""
+        try:
+            return (self.root / model / CONFIG).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise _unconfigured(model) from None
+
+    async def write(self, model: str, version: int, files: Mapping[str, Content], config: str) -> None:
         """See Repository. Triton takes no folder for a version whose name is no number."""
         if not self.root.is_dir():
             raise ConfigurationError(f"{self.root} is no folder: name Triton's model repository with --repository")
-        folder = self.root / model
-        folder.mkdir(exist_ok=True)
-        part = folder / f".{os.getpid()}-{version}"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        try:
-            _write(part / GRAPH, graph)
-            if not (folder / CONFIG).exists():
-                _write(part / CONFIG, config.encode())
-                (part / CONFIG).rename(folder / CONFIG)
-            part.rename(folder / str(version))
-        except FileExistsError:
-            raise _taken(model, version) from None
-        except OSError as error:
-            if (folder / str(version)).exists():
-                raise _taken(model, version) from None
-            raise ConfigurationError(f"{folder} cannot be written ({error.strerror})") from None
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+        await asyncio.to_thread(self._write, self.root / model, version, files, config)
 
     async def remove(self, model: str, version: int) -> None:
         """See Repository."""
@@ -104,8 +102,35 @@ class FolderRepository:
         with contextlib.suppress(FileNotFoundError):
             (folder / str(version)).rename(gone)  # at once for Triton
         shutil.rmtree(gone, ignore_errors=True)
-        if not await self.versions(model):
+        if not self._folders(model):
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _folders(self, model: str) -> list[tuple[int, Path]]:
+        folders = (folder for folder in (self.root / model).glob("*") if _NUMBER.fullmatch(folder.name))
+        return [
+            (int(folder.name), folder) for folder in folders if any((folder / name).exists() for name in _MAKES_ONE)
+        ]
+
+    def _write(self, folder: Path, version: int, files: Mapping[str, Content], config: str) -> None:
+        part = folder / f".{os.getpid()}-{version}"
+        try:
+            folder.mkdir(exist_ok=True)
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            for name, content in files.items():
+                _write(part / name, content)
+            if not (folder / CONFIG).exists():
+                _write(part / CONFIG, config.encode())
+                (part / CONFIG).rename(folder / CONFIG)
+            part.rename(folder / str(version))
+        except FileExistsError:
+            raise _taken(folder.name, version) from None
+        except OSError as error:
+            if (folder / str(version)).exists():
+                raise _taken(folder.name, version) from None
+            raise ConfigurationError(f"{folder} cannot be written ({error.strerror})") from None
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,39 +142,59 @@ class BucketRepository:
     prefix: str
 
     async def versions(self, model: str) -> Mapping[int, bytes]:
-        """See Repository."""
-        base, found = self._key(model), {}
+        """See Repository. What is there is read to know it: of weights that takes its time."""
+        base, found = self._key(model), dict[int, bytes]()
         for item in await self.store.list(self.bucket, f"{base}/"):
             name, _, file = item.key.removeprefix(f"{base}/").partition("/")
-            if file == GRAPH and _NUMBER.fullmatch(name):
-                graph = await self.store.read(self.bucket, item.key, limit=LARGEST)
-                found[int(name)] = hashlib.sha256(graph).digest()
+            if not _NUMBER.fullmatch(name):
+                continue
+            if file in _MADE_OF:
+                found[int(name)] = await self.store.digest(self.bucket, item.key)
+            elif file in _MAKES_ONE:
+                found.setdefault(int(name), b"")
         return found
 
-    async def read(self, model: str, version: int) -> bytes:
+    async def read(self, model: str, version: int, name: str = GRAPH) -> bytes:
         """See Repository."""
         try:
-            return await self.store.read(self.bucket, f"{self._key(model)}/{version}/{GRAPH}", limit=LARGEST)
+            return await self.store.read(self.bucket, f"{self._key(model)}/{version}/{name}", limit=LARGEST)
         except MissingObjectError:
             raise _absent(model, version) from None
 
-    async def write(self, model: str, version: int, graph: bytes, config: str) -> None:
+    async def config(self, model: str) -> str:
+        """See Repository."""
+        try:
+            return (await self.store.read(self.bucket, f"{self._key(model)}/{CONFIG}", limit=LARGEST)).decode()
+        except MissingObjectError:
+            raise _unconfigured(model) from None
+
+    async def write(self, model: str, version: int, files: Mapping[str, Content], config: str) -> None:
         """See Repository."""
         base = self._key(model)
-        with contextlib.suppress(ChangedObjectError):  # it is there
-            await self.store.put_version(self.bucket, f"{base}/{CONFIG}", config.encode(), MEDIA_TYPE, replaces="")
+        if await self.store.list(self.bucket, f"{base}/{version}/", most=1):
+            raise _taken(model, version)
         try:
-            await self.store.put_version(self.bucket, f"{base}/{version}/{GRAPH}", graph, MEDIA_TYPE, replaces="")
+            with contextlib.suppress(ChangedObjectError):  # it is there
+                await self._put(f"{base}/{CONFIG}", config.encode())
+            for name, content in files.items():
+                await self._put(f"{base}/{version}/{name}", content)
         except ChangedObjectError:
             raise _taken(model, version) from None
 
     async def remove(self, model: str, version: int) -> None:
         """See Repository."""
         base = self._key(model)
-        for item in await self.store.list(self.bucket, f"{base}/{version}/"):
+        # Without the last of its files it is no version any more.
+        for item in reversed(await self.store.list(self.bucket, f"{base}/{version}/")):
             await self.store.delete(self.bucket, item.key)
-        if not await self.versions(model):
+        if all(item.key == f"{base}/{CONFIG}" for item in await self.store.list(self.bucket, f"{base}/")):
             await self.store.delete(self.bucket, f"{base}/{CONFIG}")
+
+    async def _put(self, key: str, content: Content) -> None:
+        if isinstance(content, Path):
+            await self.store.put_file(self.bucket, key, content, MEDIA_TYPE)
+        else:
+            await self.store.put_version(self.bucket, key, content, MEDIA_TYPE, replaces="")
 
     def _key(self, model: str) -> str:
         return f"{self.prefix}/{model}" if self.prefix else model
@@ -199,15 +244,31 @@ def _parsed(place: str, s3: StoreSettings) -> tuple[StoreSettings, str, str]:
     return s3.model_copy(update=change), bucket, prefix.strip("/")
 
 
-def _write(file: Path, content: bytes) -> None:
+def _write(file: Path, content: Content) -> None:
     with file.open("wb") as out:
-        out.write(content)
+        if isinstance(content, Path):
+            with content.open("rb") as source:
+                shutil.copyfileobj(source, out, 1 << 20)
+        else:
+            out.write(content)
         out.flush()
         os.fsync(out.fileno())
 
 
+def _digest(folder: Path) -> bytes:
+    made_of = next((folder / name for name in _MADE_OF if (folder / name).exists()), None)
+    if made_of is None:
+        return b""
+    with made_of.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
 def _absent(model: str, version: int) -> PromotionRefusedError:
     return PromotionRefusedError(f"{model} version {version} is not in the repository any more")
+
+
+def _unconfigured(model: str) -> PromotionRefusedError:
+    return PromotionRefusedError(f"{model} is not in the repository, or has no {CONFIG}: name another --repository")
 
 
 def _taken(model: str, version: int) -> PromotionRefusedError:

@@ -1,6 +1,6 @@
-"""Which version of the policy model a conversation belongs to, by the last step of the rollout. Pure.
+"""Which version of a model a conversation belongs to, by the last step of the model's rollout. Pure.
 
-The strategist asks it for every utterance, `multimood rl` for what it tells; both read the same records.
+Strategist and responder ask it for every utterance, `multimood rl` for what it tells; both read the same records.
 """
 
 import hashlib
@@ -16,11 +16,11 @@ ENDS: Final = frozenset({pb.ROLLOUT_STAGE_COMPLETED, pb.ROLLOUT_STAGE_ROLLED_BAC
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version of the policy model. `version` "" is none: the fusion model's own distribution."""
+    """A version of a model. `version` "" is none: of a policy the fusion model's own distribution."""
 
     version: str = ""
     sha256: bytes = b""
-    """32 bytes, of its graph; empty: not known, or none."""
+    """32 bytes, of its graph or weights; empty: not known, or none."""
 
     def __str__(self) -> str:
         return f"{self.version}@{self.sha256.hex()[:12]}" if self.version else "none"

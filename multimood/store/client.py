@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import urllib3
@@ -28,6 +29,9 @@ T = TypeVar("T")
 
 SINGLE_PUT_BYTES: Final = 5 << 20
 """S3's smallest part. What we put goes in one request: the part is as large as the object when that is more."""
+PIECE_BYTES: Final = 1 << 20
+LARGE_S: Final = 1800.0
+"""Longest for an object that goes in parts: some gigabytes."""
 _ABSENT: Final = frozenset({"NoSuchKey", "NoSuchBucket", "NoSuchObject", "ResourceNotFound"})
 _CHANGED: Final = frozenset({HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT})
 _REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -177,6 +181,27 @@ class Store:
                 raise StoreUnavailableError(reason, f"{self._endpoint} answered a conditional PUT with {answer.status}")
 
         await self._run("put", call)
+
+    async def put_file(self, bucket: str, key: str, file: Path, media_type: str) -> None:
+        """Write an object from a file of any size, part by part. Raises StoreUnavailableError, OSError."""
+
+        def call() -> None:
+            self._client.fput_object(bucket, key, str(file), content_type=media_type)
+
+        await self._run("put", call, within_s=LARGE_S)
+
+    async def digest(self, bucket: str, key: str) -> bytes:
+        """The SHA-256 of an object of any size, which is read piece by piece. Raises like `get`."""
+
+        def call() -> bytes:
+            found = hashlib.sha256()
+            with closing(self._client.get_object(bucket, key)) as response:
+                for piece in response.stream(PIECE_BYTES):
+                    found.update(piece)
+                response.release_conn()
+            return found.digest()
+
+        return await self._run("read", call, within_s=LARGE_S)
 
     async def list(self, bucket: str, prefix: str = "", *, most: int = 1000) -> Sequence[ObjectInfo]:
         """List the first `most` objects under a prefix in key order. Raises like `get`."""

@@ -51,11 +51,11 @@ class Scores:
 
 
 class Level:
-    """What there is now: asked for whenever the metrics are read."""
+    """What there is now, by labels: asked for whenever the metrics are read."""
 
-    def __init__(self, name: str, description: str) -> None:
-        self._gauge = Gauge(name, description)
+    def __init__(self, name: str, description: str, labels: Sequence[str] = ()) -> None:
+        self._gauge = Gauge(name, description, labels)
 
-    def ask(self, read: Callable[[], float]) -> None:
+    def ask(self, read: Callable[[], float], *values: str) -> None:
         """Ask this from now on. It is called between other work of the event loop, and must not wait."""
-        self._gauge.set_function(read)
+        (self._gauge.labels(*values) if values else self._gauge).set_function(read)

@@ -1,27 +1,42 @@
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
+from multimood import topics
 from multimood.bus import Worker, WorkerSettings, run_worker
 from multimood.errors import MultimoodError
-from multimood.generation import Generator, OpenAIGenerator, TritonGenerator
+from multimood.generation import OpenAIGenerator, TritonGenerator
 from multimood.generation.openai import endpoint
 from multimood.inference import InferenceClient
 from multimood.media.text import TextTokenizer
+from multimood.rollout.followed import Followed
+from multimood.rollout.shipped import REPLIES, shipped
 from multimood.settings import TritonSettings
 from multimood.trust import ReplyRules, TrustCase, TrustWeights, reward, score_trust
 from multimood.trust.embedding import embedder
 from multimood.trust.judges import learned_judges, rule_judges
 from services.responder.agent import INPUTS, SERVICE, Responder, Score, Texts, nobody, processor
+from services.responder.served import Served, ServedByVersion
 from services.responder.settings import ResponderSettings
 
 logger = logging.getLogger(__name__)
 
 
-def generator_of(own: ResponderSettings) -> Generator:
-    """The language model that the settings name."""
+CHALLENGER: Final = 0.5
+"""Of the time for the first word the share that a challenger has; the rest is the champion's."""
+
+
+def served_of(own: ResponderSettings) -> tuple[Served, Followed | None]:
+    """The language model that the settings name, and the rollout that its versions follow, if any does."""
     if own.backend == "openai":
-        return OpenAIGenerator(endpoint(own.openai_url, own.openai_key.get_secret_value()), own.openai_model)
-    return TritonGenerator(InferenceClient(TritonSettings()), own.model)
+        return Served(
+            OpenAIGenerator(endpoint(own.openai_url, own.openai_key.get_secret_value()), own.openai_model)
+        ), None
+    triton = TritonGenerator(InferenceClient(TritonSettings()), own.model)
+    if own.model != REPLIES or own.versions == "highest":
+        return Served(triton), None
+    followed = Followed(REPLIES, shipped(REPLIES))
+    return ServedByVersion(triton, followed, CHALLENGER * own.first_token_s), followed
 
 
 def best_of(own: ResponderSettings, rules: ReplyRules) -> tuple[Score, Sequence[Callable[[], Awaitable[None]]]]:
@@ -47,15 +62,16 @@ def make(settings: WorkerSettings) -> Worker:
     """Wire the service."""
     own = ResponderSettings()
     texts = Texts.load(own)
-    generator = generator_of(own)
+    served, followed = served_of(own)
     score, close = best_of(own, texts.rules)
     return Worker(
         SERVICE,
         INPUTS,
-        lambda bus: processor(bus, Responder(bus, generator, texts, own, score), own),
+        lambda bus: processor(bus, Responder(bus, served, texts, own, score), own),
         settings=settings,
-        checks={"llm": generator.ready},
-        on_stop=(generator.close, *close),
+        follows={} if followed is None else {topics.ROLLOUT: followed.learn},
+        checks={"llm": served.generator.ready},
+        on_stop=(served.generator.close, *close),
     )
 
 

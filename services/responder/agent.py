@@ -19,7 +19,7 @@ from multimood.bus import Bus, Event, Following, Handler, HopClock, Output, Proc
 from multimood.clock import now_us
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.errors import MultimoodError
-from multimood.generation import Ask, Generator, Patience, ReplyPrompt, patiently
+from multimood.generation import Ask, Patience, ReplyPrompt, patiently
 from multimood.generation.draft import Draft
 from multimood.safety import Kind, Told, Verdict, VettedReplies
 from multimood.seen import SeenIds
@@ -31,6 +31,7 @@ from multimood.trust.patterns import ReplyRules
 from services.responder.attempts import Attempt, Write, attempted, tokens_of
 from services.responder.plan import Generate, SayVetted, Silence, dialogue_of, plan_of, situation_of, without_model
 from services.responder.replies import about, delta, fallback, generated, seed_of
+from services.responder.served import Chosen, Served
 from services.responder.settings import ResponderSettings
 from services.responder.writing import NotWritten, Writing, Written
 
@@ -90,7 +91,7 @@ class Responder:
     def __init__(
         self,
         bus: Bus,
-        generator: Generator,
+        served: Served,
         texts: Texts,
         settings: ResponderSettings,
         score: Score = nobody,
@@ -98,7 +99,7 @@ class Responder:
         """`score` is asked only where there are several candidates."""
         self._bus = bus
         self._score = score
-        self._generator = generator
+        self._served = served
         self._texts = texts
         self._settings = settings
         self._slots = asyncio.Semaphore(settings.generations)
@@ -136,13 +137,15 @@ class Responder:
         self, event: Event[Message], decision: pb.Decision, verdict: Verdict, clock: HopClock
     ) -> Sequence[Output]:
         ask, made, sent, reason = self._ask(decision), list[Attempt](), None, ""
-        write = self._write(event, decision, verdict, clock)
+        chosen = self._served.choose(decision.context)
 
         async def score(text: str) -> float | None:
             return await self._score(case_of(decision, text))
 
         try:
             async with self._turn(event, clock):
+                chosen = self._served.choose(decision.context)  # a step may have been taken while it waited
+                write = self._write(event, decision, verdict, clock, chosen)
                 sent = await attempted(ask, write, score, self._settings, made)
         except NotWritten as why:
             reason = why.reason
@@ -154,7 +157,7 @@ class Responder:
             )
         self._check_unanswered(event)
         logged = about(
-            self._generator.name, self._texts.prompt.version, ask, made, sent, received_at_us=event.received_at_us,
+            chosen, self._texts.prompt.version, ask, made, sent, received_at_us=event.received_at_us,
             texts=decision.context.privacy.learning_consent,
         )  # fmt: skip
         self._measure(logged, made)
@@ -166,7 +169,9 @@ class Responder:
         last = [delta(decision.context, sent.name, sent.progress.pieces, rest)] if rest and not withdrawn else []
         return (*last, generated(decision, sent.written.text, logged))
 
-    def _write(self, event: Event[Message], decision: pb.Decision, verdict: Verdict, clock: HopClock) -> Write:
+    def _write(
+        self, event: Event[Message], decision: pb.Decision, verdict: Verdict, clock: HopClock, chosen: Chosen
+    ) -> Write:
         """How one attempt at the reply to this decision is made."""
         settings, traceparent = self._settings, current_traceparent() or event.traceparent
 
@@ -183,7 +188,7 @@ class Responder:
                 tell=tell if streams else None,
                 max_tokens=settings.max_tokens,
             )
-            pieces = patiently(self._generator, ask, Patience(settings.first_token_s, ask.within_s))
+            pieces = patiently(chosen.writer, ask, Patience(settings.first_token_s, ask.within_s))
             return await writing.write(pieces, clock)
 
         return write

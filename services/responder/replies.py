@@ -9,6 +9,7 @@ from multimood.contracts.v1 import events_pb2 as pb
 from multimood.generation import Ask, Token
 from multimood.safety import VettedReply
 from services.responder.attempts import SEEDS, Attempt
+from services.responder.served import Chosen
 from services.responder.writing import Progress
 
 MOST_TOKENS = 8_192
@@ -45,7 +46,7 @@ def fallback(decision: pb.Decision, vetted: VettedReply, reason: str, made: pb.R
 
 
 def about(
-    model: str,
+    chosen: Chosen,
     prompt_version: str,
     ask: Ask,
     made: Sequence[Attempt],
@@ -62,11 +63,12 @@ def about(
     first = min((one.progress.first_token_at_us for one in made if one.progress.first_token_at_us), default=0)
     tokens = progress.tokens if len(progress.tokens) <= MOST_TOKENS else ()
     return pb.Reply(
-        model_name=model, model_version=progress.model_version, prompt_version=prompt_version,
+        model_name=chosen.writer.name, model_version=progress.model_version, prompt_version=prompt_version,
         prompt_sha256=ask.sha256(), prompt_tokens=progress.prompt_tokens,
         completion_tokens=progress.completion_tokens, first_token_us=max(0, first - received_at_us) if first else 0,
         token_ids=_ids(tokens), token_log_probs=[token.log_prob for token in tokens],
         attempts=[one.record(sent, texts=texts) for one in made],
+        model_assigned=chosen.assigned, rollout_step=chosen.step,
     )  # fmt: skip
 
 

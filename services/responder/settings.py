@@ -14,6 +14,9 @@ class ResponderSettings(ReplySettings):
 
     backend: Literal["triton", "openai"] = "triton"
     """Where the language model is: on the Triton server, or behind an OpenAI-compatible endpoint."""
+    versions: Literal["rollout", "highest"] = "rollout"
+    """Of the model `responder` on Triton: the version that `multimood rl promote` gave the conversation to, or always
+    the highest that Triton serves, as of any other model."""
     openai_url: str = ""
     """Base URL of the endpoint, with its /v1."""
     openai_key: SecretStr = SecretStr("")

@@ -6,10 +6,11 @@ from multimood.inference import Contracts, InferenceClient
 from multimood.media.text import TextTokenizer
 from multimood.models import recorded
 from multimood.perception.fusion_contract import fusion_contract
-from multimood.perception.strategy import MODEL, SHIPPED, policy_contract
+from multimood.perception.strategy import MODEL, policy_contract
 from multimood.perception.text import TextModelSettings, text_contract
 from multimood.perception.widths import WidthSettings
-from multimood.rollout.standing import NONE, Version
+from multimood.rollout.shipped import shipped
+from multimood.rollout.standing import NONE
 from multimood.safety import CrisisPolicy
 from multimood.settings import TritonSettings
 from services.strategist.agent import INPUTS, SERVICE, Strategist, processor
@@ -20,7 +21,6 @@ from services.strategist.settings import StrategistSettings
 from services.strategist.words import Words
 
 FUSION = "triton_models/fusion/1/model.onnx"
-SHIPPED_POLICY = "triton_models/policy/1/model.onnx"
 
 
 def policy_of(own: StrategistSettings) -> Policy:
@@ -43,9 +43,7 @@ def chooser_of(own: StrategistSettings) -> str:
 def served_of(own: StrategistSettings, client: InferenceClient) -> ServedPolicy:
     """The policy model. Until something was promoted its champion is the shipped version, where there is one."""
     model = chooser_of(own)
-    champion = NONE
-    if model and model == MODEL["mesc"] and own.taxonomy == "mesc":
-        champion = Version(SHIPPED, bytes.fromhex(recorded(model).files[SHIPPED_POLICY]))
+    champion = shipped(model) if own.taxonomy == "mesc" else NONE
     return ServedPolicy(client, model, own.taxonomy, champion, deadline_s=own.policy_s)
 
 

@@ -49,6 +49,7 @@ from services.joiner.agent import processor as joiner_processor
 from services.joiner.settings import JoinerSettings
 from services.responder.agent import Responder, Texts
 from services.responder.agent import processor as responder_processor
+from services.responder.served import Served
 from services.responder.settings import ResponderSettings
 from services.reward.agent import Reward, RewardProcessor
 from services.reward.feedback import FeedbackLog
@@ -287,7 +288,7 @@ def _of_another_turn(case: Case, topic: Topic) -> Any:
 
 async def responder(case: Case) -> str:
     wire, settings = Wire(), ResponderSettings(first_token_s=5, whole_s=5, queue_s=1e9)
-    processor = responder_processor(wire.bus, Responder(wire.bus, Writes(), texts(), settings), settings)
+    processor = responder_processor(wire.bus, Responder(wire.bus, Served(Writes()), texts(), settings), settings)
     given = [(case.topic, case.record)]
     if case.topic is topics.REPLY:
         given.append((topics.DECISION, case.honest(topics.DECISION)))

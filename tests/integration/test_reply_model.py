@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 from reply_corpus import WORDS, corpus
 
-from multimood.errors import ConfigurationError
 from multimood.generation import Ask, ChatMessage, TritonGenerator
 from multimood.inference import InferenceClient
-from multimood.learning.replies.placing import place
 from multimood.learning.replies.written import sha256_of
 from multimood.local.parts import TRITON_PORTS
 from multimood.local.places import checkout
 from multimood.local.ports import assign
 from multimood.local.server import wait_ready
 from multimood.local.triton import TritonServer
+from multimood.rollout.errors import PromotionRefusedError
+from multimood.rollout.placing import place
 from multimood.settings import TritonSettings
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -102,23 +102,24 @@ async def test_from_a_corpus_to_replies_by_version_and_hash(tmp_path: Path) -> N
     shutil.copytree(checkout() / "triton_models/responder", repository / "responder")
     config = repository / "responder/config.pbtxt"
     config.write_text(config.read_text().replace('string_value: "1.1"', 'string_value: "1.0"'))  # no penalty
-    with pytest.raises(ConfigurationError, match="has not been evaluated"):
-        place(run, repository)
+    with pytest.raises(PromotionRefusedError, match="no gate has judged"):
+        await place(run, repository)
     shown = command("rl", "evaluate", run, "--dialogues", data, "--contexts", "4", code_of_end=3)
     assert "empathy-epitome: empathy" in shown
-    with pytest.raises(ConfigurationError, match="the gate refused"):
-        place(run, repository)
+    with pytest.raises(PromotionRefusedError, match="the gate did not let this pass"):
+        await place(run, repository)
 
     gate = json.loads((run / "gate.json").read_text(encoding="utf-8"))
+    assert (gate["learner"], gate["champion_sha256"]) == ("sft", sha256_of(base))
     (run / "gate.json").write_text(json.dumps(gate | {"passed": True}), encoding="utf-8")  # as a human may
-    assert place(run, repository) == 2
+    assert await place(run, repository) == 2
     said, version = await replies_of(repository, tmp_path)
     assert version == f"2@{sha256_of(run / 'model.gguf')[:12]}"
     assert said == training(SAYS, run / "model.gguf", WORDS[0]).rstrip("\n"), "llama.cpp says what transformers does"
 
     (run / "model.gguf").write_bytes(base.read_bytes())
-    with pytest.raises(ConfigurationError, match="is not what was evaluated"):
-        place(run, repository)
+    with pytest.raises(PromotionRefusedError, match=r"is of another model\.gguf"):
+        await place(run, repository)
 
 
 @pytest.mark.parametrize("learner", ["sft", "dpo"])

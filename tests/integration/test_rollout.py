@@ -14,7 +14,7 @@ from rollout_world import Commands, Platform, check_rows, ended, graphs, run_fol
 from service_process import Process, ends, environment_of
 
 from multimood.bus.admin import apply_topics
-from multimood.cli.rollout_place import shipped_of
+from multimood.cli.rollout_place import goods_of
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.local.kafka import KafkaServer
 from multimood.local.parts import TRITON_PORTS
@@ -28,6 +28,7 @@ from multimood.rollout.candidate import candidate_of
 from multimood.rollout.errors import PromotionRefusedError
 from multimood.rollout.repository import FolderRepository
 from multimood.rollout.serving import Servers
+from multimood.rollout.shipped import shipped
 from multimood.rollout.steps import steps_of
 from multimood.settings import KafkaSettings
 
@@ -93,7 +94,7 @@ async def rows(broker: KafkaSettings, platform: Platform) -> dict[str, int]:
     """Every decision is checked; how many each version served."""
     await platform.finish()
     assert set(platform.counts.values()) == {1}, "nothing lost, nothing twice"
-    return check_rows(platform.decisions, await steps_of(broker, "policy"), shipped_of("policy"))
+    return check_rows(platform.decisions, await steps_of(broker, "policy"), shipped("policy"))
 
 
 async def test_what_must_not_be_served_is_refused_and_leaves_nothing(
@@ -111,7 +112,7 @@ async def test_what_must_not_be_served_is_refused_and_leaves_nothing(
     for name, why in faults.items():
         candidate = candidate_of(run_folder(tmp_path / name, made[name]))
         with pytest.raises(PromotionRefusedError, match=why):
-            await place.bring(candidate, ())
+            await place.bring(goods_of(candidate), ())
     code, _, err = await commands.run("promote", tmp_path / "no-mask", "--operator", "o")
     assert (code, "chooses what may not be chosen" in " ".join(err.split())) == (1, True), err
     run = run_folder(tmp_path / "run", made["favours-1"], {"passed": False, "reasons": ["thin support"]})
@@ -134,7 +135,7 @@ async def test_a_policy_of_the_other_taxonomy_is_another_model_and_must_fit(
     assert code == 2
     assert b"input state FP32 [-1, 47] is served, needed is FP32 [-1, 41]" in said
     place = Place("policy_esconv", FolderRepository(commands.repository), Servers.at(commands.triton))
-    version = await place.bring(candidate_of(run_folder(tmp_path / "run", made["esconv"])), ())
+    version = await place.bring(goods_of(candidate_of(run_folder(tmp_path / "run", made["esconv"]))), ())
     assert version.version == "1"
     own = {"MULTIMOOD_TRITON_URL": server.url, "MULTIMOOD_STRATEGIST_TAXONOMY": "esconv"}
     named = {**own, "MULTIMOOD_STRATEGIST_POLICY_MODEL": "policy_esconv"}
@@ -197,7 +198,7 @@ async def test_a_better_policy_becomes_the_champion_and_can_be_taken_back(
     assert [one["step"] for one in commands.records()] == taken, "each step has its record"
     trust = next(figure for figure in steps[-2]["figures"] if figure["name"] == "trust")
     assert trust["verdict"] == "harmless"
-    assert "multimood_policy_answers_total" in (metrics := await strategist.metrics())
+    assert "multimood_rollout_answers_total" in (metrics := await strategist.metrics())
     assert f'version="{version}"' in metrics
 
 
@@ -249,7 +250,7 @@ async def test_a_canary_whose_promoter_dies_ends_by_its_lease_and_may_be_tried_a
             return (await commands.status())["state"] == "lease over"
 
         await until(is_over, what="the lease's end")
-        assert "multimood_rollout_abandoned 1.0" in await strategist.metrics()
+        assert 'multimood_rollout_abandoned{model="policy"} 1.0' in await strategist.metrics()
         seen = len(platform.decisions)
         await until(lambda: len(platform.decisions) > seen + 40)
         assert {one.policy_served for one in platform.decisions[-15:]} == {"1"}

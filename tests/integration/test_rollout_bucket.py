@@ -3,6 +3,7 @@
 import hashlib
 import json
 import secrets
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -32,12 +33,12 @@ async def test_versions_are_added_whole_and_taken_away(s3: StoreSettings) -> Non
     place = f"s3://http://{s3.endpoint}/experience/models-{secrets.token_hex(4)}"
     async with repository_at(place, s3) as repository, repository_at(place, s3) as another:
         assert await repository.versions("policy") == {}
-        await repository.write("policy", 1, b"one", "name: 1")
-        await repository.write("policy", 12, b"twelve", "name: 2")
+        await repository.write("policy", 1, {"model.onnx": b"one"}, "name: 1")
+        await repository.write("policy", 12, {"model.onnx": b"twelve"}, "name: 2")
         found = {1: hashlib.sha256(b"one").digest(), 12: hashlib.sha256(b"twelve").digest()}
         assert await another.versions("policy") == found
         with pytest.raises(PromotionRefusedError, match="version 12 meanwhile"):
-            await another.write("policy", 12, b"another", "")
+            await another.write("policy", 12, {"model.onnx": b"another"}, "")
         assert await another.versions("policy") == found
         assert await another.read("policy", 12) == b"twelve"
         with pytest.raises(PromotionRefusedError, match="version 2 is not in the repository"):
@@ -51,6 +52,27 @@ async def test_versions_are_added_whole_and_taken_away(s3: StoreSettings) -> Non
         assert not await store.list("experience", place.partition("/experience/")[2])
     finally:
         await store.close()
+
+
+async def test_weights_go_up_in_parts_and_are_known_again(s3: StoreSettings, tmp_path: Path) -> None:
+    weights = tmp_path / "model.gguf"
+    weights.write_bytes(secrets.token_bytes(1 << 20) * 12)
+    files = {"model.gguf": weights, "__pycache__": b"", "chat.py": b"chat", "model.py": b"program"}
+    async with repository_at(f"s3://http://{s3.endpoint}/experience/models-{secrets.token_hex(4)}", s3) as repository:
+        await repository.write("responder", 1, {"model.py": b"program"}, "name: 1")
+        await repository.write("responder", 2, files, "name: 2")
+        digest = hashlib.sha256(weights.read_bytes()).digest()
+        assert await repository.versions("responder") == {1: b"", 2: digest}
+        assert await repository.config("responder") == "name: 1", "the configuration stays"
+        assert await repository.read("responder", 2, "chat.py") == b"chat"
+        with pytest.raises(PromotionRefusedError, match="version 2 meanwhile"):
+            await repository.write("responder", 2, files, "")
+        with pytest.raises(PromotionRefusedError, match="policy is not in the repository"):
+            await repository.config("policy")
+        await repository.remove("responder", 2)
+        assert await repository.versions("responder") == {1: b""}
+        await repository.remove("responder", 1)
+        assert await repository.versions("responder") == {}
 
 
 async def test_a_bucket_that_is_not_there_is_named(s3: StoreSettings) -> None:

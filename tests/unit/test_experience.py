@@ -122,6 +122,14 @@ def test_a_row_tells_how_the_choice_came_about_and_how_the_reply_was_written() -
     assert {name: before[name] for name in names} == dict.fromkeys(names), "an older service told none of it"
 
 
+def test_a_row_names_the_weights_that_wrote_its_reply_not_those_that_should_have() -> None:
+    said = context()
+    for wrote, named in (("2@5f0c2b7d9e13", "2@5f0c2b7d9e13"), ("1@b179c9523d0e", "1@b179c9523d0e"), ("", None)):
+        made = reply(said, model_version=wrote, model_assigned="2", rollout_step="step-1")
+        (found,) = read(encode([row_of(decision(said), made, trust(said), HERE)], SCHEMA))
+        assert found["reply_model_version"] == named
+
+
 def test_the_file_opens_without_us_and_has_the_documented_schema() -> None:
     table = pq.read_table(io.BytesIO(merged(b"", [row()], EXPERIENCE_TABLE) or b""))
     assert table.schema.equals(SCHEMA)

@@ -25,7 +25,9 @@ class Client:
         self.left_early = False
         self.tokens: dict[str, Any] = {}
 
-    async def stream(self, model: str, inputs: dict[str, Any], deadline_s: float) -> AsyncIterator[Inference]:
+    async def stream(
+        self, model: str, inputs: dict[str, Any], deadline_s: float, version: str = ""
+    ) -> AsyncIterator[Inference]:
         self.asked = {"model": model, "deadline_s": deadline_s, **inputs}
         try:
             for number, (text, finish) in enumerate(self.script):

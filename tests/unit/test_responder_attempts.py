@@ -19,6 +19,7 @@ from multimood.trust.case import TrustCase, Turn
 from services.responder.__main__ import best_of
 from services.responder.agent import Responder, nobody
 from services.responder.attempts import another
+from services.responder.served import Served
 from services.responder.settings import ResponderSettings
 
 pytestmark = pytest.mark.unit
@@ -143,7 +144,7 @@ async def sent_of(
         return scores[case.reply]
 
     own = ResponderSettings(candidates=len(written), **settings)
-    made = Responder(Bus(wire.emit, wire.dead_letter), Model(*written), TEXTS, own, score)
+    made = Responder(Bus(wire.emit, wire.dead_letter), Served(Model(*written)), TEXTS, own, score)
     outputs = await made.handle(event(said or decision()))
     await wire.emit(outputs, "")
     (reply,) = wire.replies
@@ -173,7 +174,7 @@ async def test_judges_that_take_too_long_do_not_keep_a_reply() -> None:
         return 1.0
 
     own = ResponderSettings(candidates=2, whole_s=0.5)
-    made = Responder(Bus(wire.emit, wire.dead_letter), Model(["Hm."], ["I hear you."]), TEXTS, own, score)
+    made = Responder(Bus(wire.emit, wire.dead_letter), Served(Model(["Hm."], ["I hear you."])), TEXTS, own, score)
     started = time.monotonic()
     (*_, reply) = await made.handle(event(decision()))
     assert time.monotonic() - started < 5

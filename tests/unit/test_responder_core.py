@@ -21,6 +21,7 @@ from services.responder.agent import Responder, Texts
 from services.responder.attempts import Attempt
 from services.responder.plan import Generate, SayVetted, Silence, dialogue_of, plan_of, situation_of
 from services.responder.replies import about, delta, seed_of
+from services.responder.served import Chosen, Served
 from services.responder.settings import ResponderSettings
 
 pytestmark = pytest.mark.unit
@@ -121,7 +122,7 @@ class Wire:
 
 def responder(wire: Wire, model: Model, **settings: Any) -> Responder:
     bus = Bus(wire.emit, wire.dead_letter)
-    return Responder(bus, model, TEXTS, ResponderSettings(**settings))
+    return Responder(bus, Served(model), TEXTS, ResponderSettings(**settings))
 
 
 async def answer(wire: Wire, model: Model, message: pb.Decision, **settings: Any) -> pb.Reply | None:
@@ -290,7 +291,7 @@ async def test_an_operators_own_rules_count(tmp_path: Path) -> None:
     )
     wire = Wire()
     own = Texts.load(ResponderSettings(reply_rules=rules))
-    made = Responder(Bus(wire.emit, wire.dead_letter), Model(), own, ResponderSettings())
+    made = Responder(Bus(wire.emit, wire.dead_letter), Served(Model()), own, ResponderSettings())
     (*_, last) = await made.handle(event(decision()))
     assert last.message.reason == "toxic"
 
@@ -480,5 +481,5 @@ def test_the_reply_tells_the_tokens_that_are_known(tokens: list[Token], ids: lis
     attempt = Attempt(0)
     for token in tokens:
         attempt.progress.take(Piece("a", "", 1, 1, "m-1", [token]))
-    made = about("m", "p", Ask((), 8, 0.0, 1, 1.0), [attempt], attempt, received_at_us=0, texts=True)
+    made = about(Chosen(Model()), "p", Ask((), 8, 0.0, 1, 1.0), [attempt], attempt, received_at_us=0, texts=True)
     assert (list(made.token_ids), list(made.token_log_probs)) == (ids, log_probs)

@@ -12,8 +12,10 @@ import pytest
 from multimood.contracts.v1 import events_pb2, graph_pb2
 from multimood.local.places import checkout
 from multimood.rollout.approval import approved_by, check_never_taken_back
-from multimood.rollout.candidate import Candidate, candidate_of, described
+from multimood.rollout.candidate import PolicyCandidate, ReplyCandidate, candidate_of
+from multimood.rollout.comparison import Comparison
 from multimood.rollout.errors import PromotionRefusedError
+from multimood.rollout.graph_file import described
 
 pytestmark = pytest.mark.unit
 
@@ -55,6 +57,7 @@ def run(folder: Path, content: bytes, **gate: Any) -> Path:
 def test_a_graph_that_the_gate_let_pass(tmp_path: Path) -> None:
     content = graph()
     found = candidate_of(run(tmp_path / "run", content))
+    assert isinstance(found, PolicyCandidate)
     assert (found.graph, found.taxonomy, found.compared.name, found.judged_at) == (content, "mesc", "logged", "then")
     assert found.sha256 == hashlib.sha256(content).digest()
     assert found.properties["policy"] == "spring"
@@ -77,8 +80,8 @@ def test_both_taxonomies() -> None:
         ({"passed": False}, "names no reason"),
         ({"passed": "true"}, "did not let"),
         ({"passed": 1}, "did not let"),
-        ({"policy_sha256": "ab" * 32}, "is of another graph"),
-        ({"policy_sha256": None}, "is of another graph"),
+        ({"policy_sha256": "ab" * 32}, "is of another policy.onnx"),
+        ({"policy_sha256": None}, "is of another policy.onnx"),
     ],
 )
 def test_a_gate_that_did_not_let_this_graph_pass(tmp_path: Path, gate: dict[str, Any], why: str) -> None:
@@ -101,10 +104,45 @@ def test_a_run_without_a_gate_or_without_a_policy(tmp_path: Path) -> None:
         candidate_of(folder)
     with pytest.raises(PromotionRefusedError, match="no run of a policy"):
         candidate_of(tmp_path / "nowhere")
-    (tmp_path / "of replies").mkdir()
-    (tmp_path / "of replies" / "model.gguf").touch()
-    with pytest.raises(PromotionRefusedError, match=r"offline-rl-replies\.md"):
-        candidate_of(tmp_path / "of replies")
+
+
+def replies(folder: Path, weights: bytes = b"weights", **gate: Any) -> Path:
+    folder.mkdir()
+    (folder / "model.gguf").write_bytes(weights)
+    told = {
+        "passed": True, "kind": "replies", "model_sha256": hashlib.sha256(weights).hexdigest(), "champion": "before",
+        "champion_sha256": "ab" * 32, "learner": "dpo", "at": "then",
+    }  # fmt: skip
+    (folder / "gate.json").write_text(json.dumps({**told, **gate}))
+    return folder
+
+
+def test_weights_that_the_gate_let_pass(tmp_path: Path) -> None:
+    found = candidate_of(replies(tmp_path / "warm"))
+    assert isinstance(found, ReplyCandidate)
+    assert (found.weights, found.sha256) == (tmp_path / "warm/model.gguf", hashlib.sha256(b"weights").digest())
+    assert (found.compared.sha256, found.judged_at) == ("ab" * 32, "then")
+    file = rules(tmp_path, 'operator = "nightly"\nlearners = ["sft", "dpo"]\npolicies = ["warm"]\n')
+    assert approved_by("", file, found) == "nightly"
+    with pytest.raises(PromotionRefusedError, match="lets sft pass, this is of 'dpo'"):
+        approved_by("", rules(tmp_path, 'operator = "nightly"\nlearners = ["sft"]\n'), found)
+
+
+def test_weights_that_may_not_be_served(tmp_path: Path) -> None:
+    for number, (gate, why) in enumerate(
+        [
+            ({"passed": False, "reasons": ["less kind"]}, "did not let this pass .less kind."),
+            ({"model_sha256": "cd" * 32}, "is of another model.gguf"),
+            ({"model_sha256": None, "policy_sha256": hashlib.sha256(b"weights").hexdigest()}, "is of another"),
+        ]
+    ):
+        with pytest.raises(PromotionRefusedError, match=why):
+            candidate_of(replies(tmp_path / str(number), **gate))
+    only_adapter = replies(tmp_path / "adapter only")
+    (only_adapter / "adapter").mkdir()
+    (only_adapter / "model.gguf").unlink()
+    with pytest.raises(PromotionRefusedError, match=r"model\.gguf is not there.*vLLM"):
+        candidate_of(only_adapter)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +167,10 @@ def test_a_graph_that_is_no_policy(tmp_path: Path, content: bytes, why: str) -> 
 
 # --- who lets it pass ------------------------------------------------------------------------------------------------
 
-CANDIDATE = Candidate(b"", "mesc", {"learner": "bandit", "policy": "spring"}, "logged", "then")
+CANDIDATE = PolicyCandidate(
+    hashlib.sha256(b"").digest(), {"learner": "bandit", "policy": "spring"}, Comparison("logged", "", {}), "then", b"",
+    "mesc",
+)  # fmt: skip
 TODAY = datetime.now(UTC).date()
 
 
@@ -149,8 +190,8 @@ def test_a_human_or_a_file_lets_it_pass(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ('operator = "nightly"\nlearners = ["direct"]', "lets direct pass, this policy is of 'bandit'"),
-        ('operator = "nightly"\nlearners = ["bandit"]\npolicies = ["autumn"]', "names autumn, this policy is 'spring'"),
+        ('operator = "nightly"\nlearners = ["direct"]', "lets direct pass, this is of 'bandit'"),
+        ('operator = "nightly"\nlearners = ["bandit"]\npolicies = ["autumn"]', "names autumn, this is 'spring'"),
         (f'operator = "n"\nlearners = ["bandit"]\nuntil = {TODAY - timedelta(days=1)}', "gave its leave until"),
         ('learners = ["bandit"]', "operator: Field required"),
         ('operator = "n"\nlearners = []', "learners"),

@@ -8,9 +8,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from multimood.cli import app
-from multimood.cli.rollout_place import Where, shipped_of
+from multimood.cli.rollout_place import Where
+from multimood.cli.rollout_shown import shown_status
 from multimood.local.places import checkout
-from multimood.rollout.standing import NONE
+from multimood.rollout.shipped import shipped
+from multimood.rollout.standing import NONE, Standing
 
 pytestmark = pytest.mark.unit
 
@@ -58,8 +60,15 @@ def test_an_option_counts_more_than_the_environment(monkeypatch: pytest.MonkeyPa
 
 
 def test_who_is_champion_while_nothing_was_promoted() -> None:
-    assert shipped_of("policy").sha256 == hashlib.sha256(SHIPPED.read_bytes()).digest()
-    assert shipped_of("policy_esconv") == NONE
+    assert shipped("policy").sha256 == hashlib.sha256(SHIPPED.read_bytes()).digest()
+    assert shipped("policy_esconv") == NONE
+
+
+def test_a_model_of_which_nothing_was_promoted_has_a_status(capsys: pytest.CaptureFixture[str]) -> None:
+    shown_status("responder", [], None, Standing(shipped("responder")))
+    told = capsys.readouterr().out
+    assert f"responder: nothing promoted, champion {shipped('responder')}" in told
+    assert "nothing was ever promoted" in told
 
 
 def test_the_commands_teach() -> None:
@@ -67,3 +76,16 @@ def test_the_commands_teach() -> None:
     told = " ".join(rl("promote", "--help").output.split())
     for word in ("no way round the gate", "--policy-file", "--stages", "ends by its lease", "Exit code 0"):
         assert word in told
+
+
+def test_a_model_s_name_must_be_one_of_its_kind(run: Path, tmp_path: Path) -> None:
+    result = rl("promote", run, "--operator", "o", "--model", "responder", "--data", run)
+    assert (result.exit_code, "responder is the reply model" in result.output) == (1, True)
+    replies = tmp_path / "replies"
+    replies.mkdir()
+    (replies / "model.gguf").write_bytes(b"weights")
+    gate = {"passed": True, "model_sha256": hashlib.sha256(b"weights").hexdigest()}
+    (replies / "gate.json").write_text(json.dumps(gate))
+    result = rl("promote", replies, "--operator", "o", "--model", "policy", "--data", run)
+    assert (result.exit_code, "goes into service as responder" in result.output) == (1, True)
+    assert "no system runs in" in rl("promote", replies, "--operator", "o", "--data", run).output

@@ -65,11 +65,23 @@ def test_a_named_champion_is_the_one_that_serves_or_is_not() -> None:
 
 @pytest.mark.parametrize("decisions", [{}, None, [], {"a": 0}, {"a": "many"}, {"a": -1}])
 def test_a_gate_that_does_not_say_with_whom(decisions: Any) -> None:
-    with pytest.raises(PromotionRefusedError, match=r"does not say whose.*rl evaluate"):
+    with pytest.raises(PromotionRefusedError, match=r"does not say whom.*rl evaluate"):
         Comparison.of(gate(decisions)).check("policy", SHIPPED)
 
 
 @pytest.mark.parametrize("old", [{}, {"data": 1}, {"data": {"parts": None}}, {"data": {"parts": {"held": []}}}])
 def test_a_gate_of_an_older_version(old: dict[str, Any]) -> None:
-    with pytest.raises(PromotionRefusedError, match="does not say whose"):
+    with pytest.raises(PromotionRefusedError, match="does not say whom"):
         Comparison.of(old).check("policy", SHIPPED)
+
+
+def test_a_reply_model_was_compared_with_the_weights_that_it_was_taught_from() -> None:
+    found = Comparison.of_replies({"champion": "before", "champion_sha256": SHIPPED.sha256.hex()})
+    found.check("responder", SHIPPED)
+    with pytest.raises(
+        PromotionRefusedError, match=r"with before \(0101.*\), but responder 3@.* serves: train.*--base"
+    ):
+        found.check("responder", THIRD)
+    for old in ({}, {"champion_sha256": None}):
+        with pytest.raises(PromotionRefusedError, match=r"does not say whom.*rl evaluate"):
+            Comparison.of_replies(old).check("responder", SHIPPED)

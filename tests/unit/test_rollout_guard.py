@@ -8,7 +8,7 @@ import pytest
 
 from multimood.contracts.v1 import events_pb2 as pb
 from multimood.rollout.guard import GUARDS, Guard, Sample, compare, judge, told
-from multimood.rollout.observed import Observed
+from multimood.rollout.observed import Observed, of_reply_model
 
 pytestmark = pytest.mark.unit
 
@@ -101,7 +101,7 @@ def test_conversations_not_turns_are_counted() -> None:
     records = [*turn("a", "a0", "1", 0.2), *turn("a", "a1", "1", 0.4), *turn("b", "b0", "2", 0.9)]
     found = observed(records)
     assert (found.conversations("1"), found.conversations("2")) == (1, 1)
-    assert found.decisions == {"1": 2, "2": 1}
+    assert found.utterances == {"1": 2, "2": 1}
     trust = found.figures(50)[0]
     assert (trust.champion.mean, trust.champion.count) == (pytest.approx(0.3), 1)
     latency = found.figures(50)[-1]
@@ -132,7 +132,7 @@ def test_only_what_this_rollout_led_to_counts() -> None:
             pb.Decision(context=context("c", "c0"), override=pb.OVERRIDE_CRISIS),
         ]
     )
-    assert found.decisions == {"1": 0, "2": 0}
+    assert found.utterances == {"1": 0, "2": 0}
 
 
 def test_failures_escalations_refusals_and_silence() -> None:
@@ -147,3 +147,29 @@ def test_failures_escalations_refusals_and_silence() -> None:
         "trust": pytest.approx(0.9), "safety_failures": pytest.approx(1 / 3), "escalations": pytest.approx(1 / 3),
         "refused_replies": pytest.approx(1 / 3), "unanswered": pytest.approx(1 / 3), "latency_ms": pytest.approx(300),
     }  # fmt: skip
+
+
+def written(conversation: str, utterance: str, assigned: str, wrote: str, *, vetted: bool = False) -> list:
+    """A turn during the canary of a reply model, while a policy has one of its own."""
+    decided, reply, score = turn(conversation, utterance, "7", 0.4, step="of a policy")
+    reply.model_assigned, reply.rollout_step = assigned, "s1"
+    reply.model_version = f"{wrote}@abcabcabcabc" if wrote else ""
+    reply.source = pb.REPLY_SOURCE_VETTED_FALLBACK if vetted else pb.REPLY_SOURCE_GENERATED
+    return [decided, reply, score]
+
+
+def test_of_a_reply_model_the_reply_says_to_whom_it_counts() -> None:
+    records = [
+        *written("a", "a0", "1", "1"), *written("b", "b0", "2", "2"), *written("c", "c0", "2", "1"),
+        *written("d", "d0", "2", "2", vetted=True), *written("e", "e0", "2", "", vetted=True),
+        pb.Reply(context=context("f", "f0"), source=pb.REPLY_SOURCE_VETTED_CRISIS),
+    ]  # fmt: skip
+    for order in (records, records[::-1]):
+        found = Observed("1", "2", of_reply_model)
+        found.step("s1")
+        for record in order:
+            found.see(record)
+        assert found.utterances == {"1": 1, "2": 4}
+        means = {figure.guard.name: figure.challenger.mean for figure in found.figures(50)}
+        assert (means["unanswered"], means["refused_replies"]) == (0.5, 0.5), "a vetted one counts, too"
+        assert (means["trust"], means["latency_ms"]) == (pytest.approx(0.4), pytest.approx(300))

@@ -16,11 +16,12 @@ from multimood.errors import UnavailableError
 from multimood.inference import Inference
 from multimood.perception.state import names_of
 from multimood.perception.strategy import MODEL
+from multimood.rollout.followed import MISSES, REST_S
 from multimood.rollout.standing import NONE, Version, place
 from multimood.taxonomy import MESC_STRATEGIES
 from services.strategist.__main__ import chooser_of, served_of
 from services.strategist.agent import Strategist, processor
-from services.strategist.served import MISSES, REST_S, ServedPolicy
+from services.strategist.served import ServedPolicy
 from services.strategist.settings import StrategistSettings
 
 pytestmark = pytest.mark.unit

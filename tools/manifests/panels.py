@@ -88,12 +88,13 @@ CONVERSATIONS: Final = (
             stacked=True,
         ),
         Panel(
-            "Policy answers",
-            (per_second("multimood_policy_answers_total", "version", "outcome"),),
+            "Answers by version",
+            (per_second("multimood_rollout_answers_total", "model", "version", "outcome"),),
             "ops",
-            "Questions to the policy model. What is not answered falls to the champion, then to the fusion model.",
+            "Questions to policy and reply model. What is not answered falls to the champion, then to the fusion "
+            "model or a vetted reply.",
         ),
-        Panel("Challenger's share", (("max(multimood_rollout_share)", "share"),), "percentunit"),
+        Panel("Challenger's share", (("max by (model) (multimood_rollout_share)", "{{model}}"),), "percentunit"),
     ),
 )
 PIPELINE: Final = (

@@ -389,7 +389,7 @@ class ModelVersion(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[bytes] = ...) -> None: ...
 
 class Reply(_message.Message):
-    __slots__ = ("context", "text", "source", "reason", "vetted_id", "model_name", "model_version", "prompt_version", "prompt_sha256", "prompt_tokens", "completion_tokens", "strategy", "hops", "first_token_us", "attempts", "token_ids", "token_log_probs")
+    __slots__ = ("context", "text", "source", "reason", "vetted_id", "model_name", "model_version", "prompt_version", "prompt_sha256", "prompt_tokens", "completion_tokens", "strategy", "hops", "first_token_us", "attempts", "token_ids", "token_log_probs", "model_assigned", "rollout_step")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -407,6 +407,8 @@ class Reply(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_LOG_PROBS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_ASSIGNED_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_STEP_FIELD_NUMBER: _ClassVar[int]
     context: Context
     text: str
     source: ReplySource
@@ -424,7 +426,9 @@ class Reply(_message.Message):
     attempts: _containers.RepeatedCompositeFieldContainer[Attempt]
     token_ids: _containers.RepeatedScalarFieldContainer[int]
     token_log_probs: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., text: _Optional[str] = ..., source: _Optional[_Union[ReplySource, str]] = ..., reason: _Optional[str] = ..., vetted_id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., prompt_version: _Optional[str] = ..., prompt_sha256: _Optional[bytes] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., strategy: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., first_token_us: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., token_ids: _Optional[_Iterable[int]] = ..., token_log_probs: _Optional[_Iterable[float]] = ...) -> None: ...
+    model_assigned: str
+    rollout_step: str
+    def __init__(self, context: _Optional[_Union[Context, _Mapping]] = ..., text: _Optional[str] = ..., source: _Optional[_Union[ReplySource, str]] = ..., reason: _Optional[str] = ..., vetted_id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[str] = ..., prompt_version: _Optional[str] = ..., prompt_sha256: _Optional[bytes] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., strategy: _Optional[str] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., first_token_us: _Optional[int] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., token_ids: _Optional[_Iterable[int]] = ..., token_log_probs: _Optional[_Iterable[float]] = ..., model_assigned: _Optional[str] = ..., rollout_step: _Optional[str] = ...) -> None: ...
 
 class Attempt(_message.Message):
     __slots__ = ("index", "faults", "score", "sent", "completion_tokens", "text")

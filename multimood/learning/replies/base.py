@@ -22,8 +22,17 @@ def shipped(root: Path) -> str:
 
 def base_of(run: Path) -> str:
     """What a run's adapter belongs to. Raises NotFoundError."""
+    return _told_by(run, "base")
+
+
+def learner_of(run: Path) -> str:
+    """Who taught it: sft, dpo, grpo. Raises NotFoundError."""
+    return _told_by(run, "learner")
+
+
+def _told_by(run: Path, name: str) -> str:
     try:
-        return str(json.loads((run / "config.json").read_text(encoding="utf-8"))["base"])
+        return str(json.loads((run / "config.json").read_text(encoding="utf-8"))[name])
     except (OSError, ValueError, KeyError):
         raise NotFoundError(
             f"{run} is no run of a reply model: give a folder that `multimood rl train` wrote"

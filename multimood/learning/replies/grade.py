@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from multimood.errors import ConfigurationError, NotFoundError
 from multimood.evaluation.replies import distinct, reply_scores
 from multimood.learning.replies import dialogues
-from multimood.learning.replies.base import base_of, open_base
+from multimood.learning.replies.base import SUFFIX, base_of, learner_of, open_base
 from multimood.learning.replies.contexts import Asking, Context
 from multimood.learning.replies.embedding import local_embed
 from multimood.learning.replies.judging import Reward, graders
@@ -76,7 +76,7 @@ def evaluate(asked: Grading) -> dict[str, Any]:
     for run in asked.runs:
         student = opened(open_base(base, asked.dtype)[0], run)
         found[run.name] = table.row(run.name, student, model, sha256_of(adapter_of(run) / WEIGHTS))
-        _write_gate(run, found[BEFORE], found[run.name], table.held_out)
+        _write_gate(run, base, found[BEFORE], found[run.name], table.held_out)
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "contexts": len(contexts),
@@ -208,15 +208,18 @@ class _Table:
         return found
 
 
-def _write_gate(run: Path, before: dict[str, Any], after: dict[str, Any], held_out: Sequence[str]) -> None:
+def _write_gate(run: Path, base: str, before: dict[str, Any], after: dict[str, Any], held_out: Sequence[str]) -> None:
+    """The gate's word, and of which file it is, compared with which: `multimood rl promote` goes by the hashes."""
     verdict = verdict_of(before, after, held_out)
-    served = run / "model.gguf"
+    served, champion = run / "model.gguf", Path(base)
     told = {
         "passed": verdict.passed,
         "kind": "replies",
+        "learner": learner_of(run),
         "model_sha256": sha256_of(served) if served.is_file() else None,
         "adapter_sha256": sha256_of(adapter_of(run) / WEIGHTS),
         "champion": BEFORE,
+        "champion_sha256": sha256_of(champion) if champion.suffix == SUFFIX else None,
         "reasons": list(verdict.reasons),
         "estimates": [{"measure": name, **after["differences"][name]} for name in held_out],
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
