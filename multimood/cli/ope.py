@@ -195,14 +195,14 @@ def _read(  # noqa: PLR0917 - they are all of the reading
     progress: Progress, ahead: "LookedAhead | None",
 ) -> "Reading":  # fmt: skip
     from multimood.ope import read  # noqa: PLC0415 - see REMEDY
-    from multimood.trust.ahead import with_lookahead  # noqa: PLC0415 - see REMEDY
 
     task = progress.add_task("rows read", total=None)
     pseudonyms, rows = log.pseudonyms(), _counted(log.rows(), progress, task)
-    return read(
-        rows if ahead is None else with_lookahead(rows, ahead.found), reward, slices, oracle,
-        called=None if pseudonyms is None else pseudonyms.utterance,
-    )  # fmt: skip
+    if ahead is not None:
+        from multimood.trust.ahead import with_lookahead  # noqa: PLC0415 - the judges' packages
+
+        rows = with_lookahead(rows, ahead.found)
+    return read(rows, reward, slices, oracle, called=None if pseudonyms is None else pseudonyms.utterance)
 
 
 def _looked_ahead(log: "OpenLog", triton: str | None, data: Path, progress: Progress) -> "LookedAhead":

@@ -257,19 +257,16 @@ def _rows_of(  # noqa: PLR0917 - they are all of the reading
     log: "OpenLog", reward: str, days: Any, triton: str | None, data: Path, tell: "_Tell"
 ) -> "tuple[RowsOf, str]":
     """How to read the log's rows anew; with the look-ahead reward also that, and its version."""
-    from multimood.trust.ahead import Looking, with_lookahead  # noqa: PLC0415 - slow to import
 
-    ahead = None
-    if reward == LOOKAHEAD:
-        ahead = looked_ahead(
-            log, Looking(), triton, data, advance=lambda done, of: tell("values, objects read", done, of)
-        )
+    def logged(columns: Collection[str]) -> Iterator[dict[str, Any]]:
+        return log.rows(days, advance=lambda done, of: tell("objects read", done, of), columns=columns)
 
-    def rows_of(columns: Collection[str]) -> Iterator[dict[str, Any]]:
-        rows = log.rows(days, advance=lambda done, of: tell("objects read", done, of), columns=columns)
-        return rows if ahead is None else with_lookahead(rows, ahead.found)
+    if reward != LOOKAHEAD:
+        return logged, ""
+    from multimood.trust.ahead import Looking, with_lookahead  # noqa: PLC0415 - the judges' packages
 
-    return rows_of, "" if ahead is None else ahead.version
+    ahead = looked_ahead(log, Looking(), triton, data, advance=lambda done, of: tell("values, objects read", done, of))
+    return lambda columns: with_lookahead(logged(columns), ahead.found), ahead.version
 
 
 def _taxonomy(policy: "OnState") -> Taxonomy:

@@ -29,6 +29,9 @@ def cron_job() -> dict[str, Any]:
     pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     main = pod["containers"][0]
     main["image"] = runtime.image_of(IMAGE)
+    # The settings' name has a hash of what is in it, which kustomize would write here as it did there.
+    beside = kubectl.get("--namespace", NAMESPACE, "deployment/multimood-reward")["spec"]["template"]["spec"]
+    main["envFrom"] = beside["containers"][0]["envFrom"]
     main["env"].append({"name": "MULTIMOOD_S3_EXPERIENCE_BUCKET", "value": BUCKET})
     main["resources"]["requests"] = {"cpu": "100m", "memory": "512Mi"}
     for volume in pod["volumes"]:
@@ -56,7 +59,8 @@ def test_a_policy_is_learned_and_judged_in_a_pod_and_nobody_is_served_by_it(ther
     kubectl.ask("--namespace", NAMESPACE, "apply", "--filename", "-", given=cron_job())
     kubectl.ask("--namespace", NAMESPACE, "create", "job", "retrain", "--from=cronjob/multimood-retraining")
     deadline = time.monotonic() + 600
-    while not kubectl.get("--namespace", NAMESPACE, "job/retrain")["status"].get("succeeded"):
+    while not (status := kubectl.get("--namespace", NAMESPACE, "job/retrain")["status"]).get("succeeded"):
+        assert not status.get("failed"), said()
         assert time.monotonic() < deadline, said()
         time.sleep(2)
     assert "passed the gate: somebody has to let it pass" in said()
