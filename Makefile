@@ -1,6 +1,6 @@
 # Everything a person does with this project. `make` lists it; nothing but git and make has to be installed first.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-training quick lint types chaos manifests cluster test-cluster fuzz backlog results protos lock train-env research-env test-research bench-env bench clean
+.PHONY: help setup demo test test-long test-training quick lint types chaos manifests cluster test-cluster fuzz backlog results protos lock train-env research-env test-research bench-env bench clean
 SHELL := /bin/bash
 QUICK ?= --quick
 PY := .venv/bin/python
@@ -39,6 +39,9 @@ protos: setup ## generate multimood/contracts from protos/
 
 train-env: setup ## make .venv-train for `.venv-train/bin/multimood train ...` (several GB: torch)
 	@tools/torch-env.sh train
+
+test-long: setup ## what make test leaves out because it takes minutes: a reply model's canary under load while processes are killed
+	@$(PY) -m pytest -v -rs --durations=5 -m long tests/chaos
 
 test-training: train-env ## the tests that need torch: training, models of a hub
 	@.venv-train/bin/python -m pytest -v tests/unit/test_fusion_training.py tests/unit/test_voice_training.py tests/unit/test_face_training.py \

@@ -17,7 +17,7 @@ trap 'kill -- "-$ahead" 2> /dev/null || true' EXIT
 tests "unit and property tests" -n 2 --dist worksteal tests/unit tests/property
 tests "integration tests: real broker, store, Triton" -n 2 --dist loadfile -v -rs --durations=5 tests/integration
 tests "end to end, through the gateway; evals: model quality on labelled data" -n 2 --dist loadfile -v -rs --durations=5 tests/e2e tests/evals
-tests "chaos: processes are killed while traffic flows" -v -rs --durations=5 tests/chaos
+tests "chaos: processes are killed while traffic flows" -m "not long" -v -rs --durations=5 tests/chaos
 echo "==> manifests: rendered, against schemas, rules and code"
 $PY -m tools.manifests check --built "$("$BUILD" crds skaffold)"
 echo "==> the system on a Kubernetes, from these manifests"

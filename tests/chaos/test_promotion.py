@@ -177,6 +177,7 @@ async def reply_model_promoted_under_load(stack: Stack, folder: Path) -> None:
     await is_sound(stack, kafka, load)
 
 
+@pytest.mark.long
 def test_a_reply_model_comes_and_goes_under_load_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
     """It writes as the shipped one does; on a slow machine chance may keep the guard from calling it harmless."""
     with Stack(tmp_path / "data", env=ENV) as stack:
