@@ -10,6 +10,7 @@ import yaml
 from learning_logs import simulated, written
 from minio import Minio
 
+from multimood.experience.naming import EXPERIENCE
 from multimood.local.places import checkout
 from multimood.settings import StoreSettings
 from tools.cluster import kubectl, runtime
@@ -41,10 +42,10 @@ def cron_job() -> dict[str, Any]:
 
 
 def keep(s3: StoreSettings, file: Path) -> None:
-    """Put a log of one file into a bucket of its own."""
+    """Put a log of one file into a bucket of its own, where the reward service would have."""
     client = Minio(s3.endpoint, s3.access_key, s3.secret_key.get_secret_value(), secure=s3.secure)
     client.make_bucket(BUCKET)
-    client.fput_object(BUCKET, file.name, str(file))
+    client.fput_object(BUCKET, f"{EXPERIENCE}date=2026-01-01/{file.name}", str(file))
 
 
 def said() -> str:
