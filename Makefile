@@ -61,7 +61,7 @@ chaos: setup ## kill, freeze and cut off parts at random while utterances flow: 
 manifests: setup ## render k8s/ and skaffold.yaml, hold them to schemas, rules and code (builds skaffold once: minutes)
 	@$(PY) -m tools.manifests check --built "$$(tools/cluster/build.sh crds skaffold)"
 
-cluster: setup ## build a one-node Kubernetes, run the system on it from k8s/overlays/ci, get one reply, end it (root; cold: an hour)
+cluster: setup ## build a one-node Kubernetes, run the system on it from k8s/overlays/ci, get one reply, end it (root; cold: half an hour)
 	@$(PY) -m tools.cluster run -- $(abspath $(PY)) -m tools.cluster.demo
 
 test-cluster: setup ## the tests on that cluster: replies, policies, pods that go, updates, scaling
