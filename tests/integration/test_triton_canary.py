@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,10 @@ def test_a_model_that_does_not_is_named(
         assert server.ready(), "the server calls itself ready all the same"
     finally:
         TritonHttp(url_of(server)).reload("video_encoder")
+        # One that hangs may outlive its successor's start, and the next test would take it for that one.
+        stub.send(signal.SIGKILL)
+        while stub in stubs(server).values():
+            time.sleep(0.05)
 
 
 def test_nobody_there_is_no_life(pod: dict[str, Any], tmp_path: Path) -> None:
