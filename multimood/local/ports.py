@@ -16,20 +16,24 @@ HOST = "127.0.0.1"
 LOWEST: Final = 10_000
 TRIES: Final = 200
 _OUTGOING: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_chosen: Final[set[int]] = set()
+"""By this process, ever."""
 NO_DETOURS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 def assign(names: Iterable[str], before: Mapping[str, int] | None = None) -> dict[str, int]:
     """Choose a different free port for each name, that of `before` where nobody took it meanwhile.
 
-    All sockets stay open until the last port is chosen, so two names cannot get the same one. Another process may
-    still take one before the server binds it; the server then fails to start, and says so.
+    All sockets stay open until the last port is chosen, so two names cannot get the same one. Nor does a later call
+    choose it, for its server may not have bound it yet. Another process may still take one before that; the server then
+    fails to start, and says so.
     """
     wanted = before or {}
     chosen: dict[str, int] = {}
     with _Sockets() as sockets:
         for name in names:
             chosen[name] = sockets.bind(wanted.get(name, 0))
+    _chosen.update(chosen.values())
     return chosen
 
 
@@ -70,4 +74,6 @@ def _candidates() -> Iterator[int]:
     except (OSError, ValueError):
         return
     for _ in range(TRIES if end > LOWEST else 0):
-        yield random.randrange(LOWEST, end)  # noqa: S311 - nothing secret
+        port = random.randrange(LOWEST, end)  # noqa: S311 - nothing secret
+        if port not in _chosen:
+            yield port
