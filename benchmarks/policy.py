@@ -83,7 +83,7 @@ def main() -> None:
     """Measure, print, write."""
     chosen = harness.arguments(__doc__).parse_args()
     console = harness.console()
-    sizes = (2, 40, 60) if chosen.quick else (6, 200, 400)
+    sizes = (2, 40, 60) if chosen.quick else (5, 100, 240)
     with console.status("strategist"):
         found = measured(*sizes)
     shown = Table("own time of a decision, ms", "n", "p50 / p99 / p99.9", "p50 by round")
